@@ -1,0 +1,176 @@
+//! The object port: how a room's object is spoken to and what it may ask for.
+//!
+//! The shell turns the platform's events into calls of [`Object`]; the object answers with values and with [`Action`]s,
+//! which the shell performs after the object's one commit and only if the event did not end in a [`Fault`].
+
+use serde::{Deserialize, Serialize};
+
+use super::entropy::Entropy;
+use super::fault::Fault;
+use super::network::ClientNetwork;
+use super::operation::Operation;
+use super::reply::Reply;
+use super::sql::{Sql, Statement};
+use super::time::Timestamp;
+
+/// A socket of one object. Unique among the object's open sockets, kept over hibernation, used again only after an
+/// object had no socket at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Conn(pub u32);
+
+/// Who is calling, as far as the front could tell from the credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Principal {
+    /// No credentials, or ones that only the object can judge.
+    Anonymous,
+    /// Holder of `SERVER_REGISTRY_SECRET`, or anybody in an open development service.
+    RegistryWriter,
+    /// Holder of `CI_UPLOAD_SECRET`.
+    Ci,
+    /// Holder of `ADMIN_SECRET`.
+    Operator,
+}
+
+/// One HTTP request, or one WebSocket upgrade, as an object sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// What is asked for.
+    pub operation: Operation,
+    /// Values of the route's `{…}` segments, percent-decoded, in order.
+    pub params: Vec<String>,
+    /// The query string without `?`, as sent.
+    pub query: String,
+    /// Who asks.
+    pub principal: Principal,
+    /// Where from.
+    pub client: ClientNetwork,
+    /// For logs and problem bodies.
+    pub request_id: String,
+    /// The bearer token as sent, for operations whose credentials only the object can judge.
+    pub bearer: Option<String>,
+    /// The `If-Match` header as sent.
+    pub if_match: Option<String>,
+    /// The body, at most as long as the route allows. Travels beside the head, not in it.
+    #[serde(skip)]
+    pub body: Vec<u8>,
+}
+
+/// A WebSocket message as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+/// Something that must happen outside the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send text to one socket; nothing happens when it is gone.
+    Send {
+        /// To whom.
+        conn: Conn,
+        /// The frame.
+        text: String,
+    },
+    /// Send the same text to many sockets.
+    SendMany {
+        /// To whom.
+        conns: Vec<Conn>,
+        /// The frame.
+        text: String,
+    },
+    /// Close a socket. No `closed` event follows for it.
+    Close {
+        /// Which.
+        conn: Conn,
+        /// 1000, 1009, 1011, 1013 or 4000..=4999.
+        code: u16,
+        /// At most 123 bytes, never text from a client.
+        reason: &'static str,
+    },
+    /// Replace what is kept with a socket over hibernation; given back as [`Restored::attachment`].
+    Attach {
+        /// Which.
+        conn: Conn,
+        /// At most [`ATTACHMENT_BYTES_MAX`].
+        attachment: String,
+    },
+}
+
+/// The platform keeps 16,384 bytes per socket, structured-clone framing and our own connection number included.
+pub const ATTACHMENT_BYTES_MAX: usize = 16_000;
+
+/// A socket that was open when the object's memory went away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The same number as before.
+    pub conn: Conn,
+    /// What was attached last.
+    pub attachment: String,
+}
+
+/// The answer to an upgrade request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// Accept the socket and keep this attachment with it. Actions of the same turn may already name it.
+    Accept {
+        /// As [`Action::Attach`].
+        attachment: String,
+    },
+    /// Answer without upgrading.
+    Refuse(Reply),
+}
+
+/// One event of one object: its clock, its randomness, its storage, and the list of what must happen afterwards.
+pub struct Turn<'a> {
+    /// The time of the event; it does not move while the event is handled.
+    pub now: Timestamp,
+    /// Randomness.
+    pub entropy: &'a mut dyn Entropy,
+    /// The object's database.
+    pub sql: &'a dyn Sql,
+    /// What must happen after the commit, in order.
+    pub actions: &'a mut Vec<Action>,
+}
+
+impl Turn<'_> {
+    /// Commits the event's writes. Call it at most once per event, after deciding and before adding actions.
+    ///
+    /// Errors: as [`Sql::commit`].
+    pub fn commit(&self, batch: Vec<Statement>) -> Result<(), Fault> {
+        self.sql.commit(batch)
+    }
+
+    /// Asks for `text` to be sent to `conn`.
+    pub fn send(&mut self, conn: Conn, text: String) {
+        self.actions.push(Action::Send { conn, text });
+    }
+}
+
+/// What lives behind one Durable Object, native and in the Worker alike.
+///
+/// Every method handles one event: parse, load, decide, commit, answer. A [`Fault`] means that nothing of the event
+/// counts: the shell drops the object and rebuilds it from storage and attachments.
+pub trait Object {
+    /// An HTTP request.
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault>;
+
+    /// A WebSocket upgrade request that would become `conn`.
+    fn open(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault>;
+
+    /// A message from a socket.
+    fn message(&mut self, turn: &mut Turn<'_>, conn: Conn, frame: Frame<'_>) -> Result<(), Fault>;
+
+    /// A socket is gone, by its own wish or by accident.
+    fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault>;
+
+    /// The alarm rang. May come late, twice, or without anything being due.
+    fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault>;
+
+    /// When the alarm should ring next, asked after every event.
+    fn deadline(&self) -> Option<Timestamp>;
+}

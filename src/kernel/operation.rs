@@ -1,0 +1,76 @@
+//! The names of everything that can be asked for over HTTP, or opened as a socket.
+
+use serde::{Deserialize, Serialize};
+
+/// One operation of the service. The route table says under which method and path it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "each is described by its row in front::routes")]
+pub enum Operation {
+    ApiInfo,
+    Health,
+    Ready,
+    OpenApi,
+    Docs,
+    SecurityTxt,
+    ServersList,
+    ServersKeys,
+    ServersRegister,
+    ServersHeartbeat,
+    ServersRemove,
+    SignalRoot,
+    SignalShared,
+    SignalClient,
+    SignalRoom,
+    RelayOpen,
+    RelayStats,
+    AttestRegister,
+    AttestUploadReference,
+    AttestChallenge,
+    AttestVerify,
+    AttestVersionsRead,
+    AttestVersionsWrite,
+    /// The object reports that its storage answers; asked by readiness only.
+    Probe,
+}
+
+/// The Durable Object classes, by the names under which they are deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Pairing codes, WebRTC signaling, calls and device links of one room.
+    SignalingRoom,
+    /// Relay peers, rendezvous, chunks and channels of one registry.
+    RelayRegistry,
+    /// The list of relay servers.
+    ServerRegistry,
+    /// Build proofs and version policy.
+    AttestationRegistry,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 4] =
+        [Self::SignalingRoom, Self::RelayRegistry, Self::ServerRegistry, Self::AttestationRegistry];
+
+    /// The class name in `wrangler.toml` and `workerd.capnp`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignalingRoom => "SignalingRoom",
+            Self::RelayRegistry => "RelayRegistry",
+            Self::ServerRegistry => "ServerRegistry",
+            Self::AttestationRegistry => "AttestationRegistry",
+        }
+    }
+
+    /// The binding under which the front reaches the class.
+    #[must_use]
+    pub const fn binding(self) -> &'static str {
+        match self {
+            Self::SignalingRoom => "SIGNALING_ROOM",
+            Self::RelayRegistry => "RELAY_REGISTRY",
+            Self::ServerRegistry => "SERVER_REGISTRY",
+            Self::AttestationRegistry => "ATTESTATION_REGISTRY",
+        }
+    }
+}
