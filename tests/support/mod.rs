@@ -1,6 +1,7 @@
 //! What the native tests share: a real SQLite behind the SQL port, and a stage on which an object plays in virtual time.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -237,7 +238,7 @@ impl<O: Object> Stage<O> {
             }
             Action::Attach { conn, attachment } => {
                 assert!(attachment.len() <= ATTACHMENT_BYTES_MAX, "attachment of {} bytes", attachment.len());
-                if self.attachments.contains_key(&conn) {
+                if self.peers.get(&conn).is_some_and(|peer| peer.closed.is_none()) {
                     self.attachments.insert(conn, attachment);
                 }
             }
@@ -262,27 +263,14 @@ impl<O: Object> Stage<O> {
         let conn = Conn(self.next_conn);
         self.next_conn += 1;
         self.peers.insert(conn, Peer::default());
-        let mut accepted = None;
         let opening = self.event(|object, turn| {
             let opening = object.open(turn, conn, call)?;
-            if let Opening::Accept { attachment } = &opening {
-                accepted = Some(attachment.clone());
-            }
             // The shell attaches before it performs the turn's actions.
-            if let Some(attachment) = accepted.clone() {
-                turn.actions.insert(0, Action::Attach { conn, attachment });
+            if let Opening::Accept { attachment } = &opening {
+                turn.actions.insert(0, Action::Attach { conn, attachment: attachment.clone() });
             }
             Ok(opening)
         });
-        if let Some(attachment) = accepted {
-            let closed = self.peers.get(&conn).is_some_and(|peer| peer.closed.is_some());
-            if !closed {
-                self.attachments.entry(conn).or_insert(attachment);
-            }
-        }
-        if self.evict_always {
-            self.evict();
-        }
         match opening.expect("no fault") {
             Opening::Accept { .. } => Ok(conn),
             Opening::Refuse(reply) => {
