@@ -1,3 +1,7 @@
 //! Waystation: the meeting place at the edge for peer-to-peer apps and self-hosted fleets.
 
+pub mod attestation;
+pub mod bootstrap;
 pub mod kernel;
+pub mod relay;
+pub mod signaling;
