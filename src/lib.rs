@@ -2,6 +2,10 @@
 
 pub mod attestation;
 pub mod bootstrap;
+pub mod front;
 pub mod kernel;
 pub mod relay;
 pub mod signaling;
+
+#[cfg(target_arch = "wasm32")]
+pub mod shell;

@@ -12,7 +12,6 @@ pub enum Operation {
     Ready,
     OpenApi,
     Docs,
-    SecurityTxt,
     ServersList,
     ServersKeys,
     ServersRegister,

@@ -1,6 +1,8 @@
 //! An HTTP answer as a value.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::code::ErrorCode;
@@ -8,7 +10,8 @@ use super::fault::Fault;
 use super::json;
 
 /// What kind of bytes the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Media {
     /// `application/json`, without charset, as the field's clients expect it.
     Json,
@@ -34,15 +37,16 @@ impl Media {
 }
 
 /// An answer before the front adds what every answer carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
     /// The kind of body; meaningless when the body is empty.
     pub media: Media,
     /// Headers beyond the ones that every answer carries. Names in the spelling they are sent in.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body; empty for none.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// The body; empty for none. Travels beside the rest, not in it.
+    #[serde(skip)]
     pub body: String,
 }
 
@@ -69,7 +73,7 @@ impl Reply {
     /// This answer with one more header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.headers.push((Cow::Borrowed(name), value.into()));
         self
     }
 
@@ -136,7 +140,8 @@ impl Problem {
         body.insert(String::from("detail"), Value::from(self.sentence));
         body.insert(String::from("code"), Value::from(row.name));
         body.insert(String::from("request_id"), Value::from(request_id));
-        Reply { status, media: Media::Problem, headers: self.headers, body: Value::Object(body).to_string() }
+        let headers = self.headers.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        Reply { status, media: Media::Problem, headers, body: Value::Object(body).to_string() }
     }
 }
 

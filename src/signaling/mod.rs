@@ -1,1 +1,1 @@
-//! (room: signaling)
+//! (stand-in)

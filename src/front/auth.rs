@@ -1,0 +1,111 @@
+//! Who calls, and whether they may.
+
+use super::routes::Who;
+use crate::kernel::code::ErrorCode;
+use crate::kernel::object::Principal;
+use crate::kernel::reply::Problem;
+use crate::kernel::secret::Secret;
+use crate::kernel::settings::Settings;
+
+/// The caller of an operation that only `who` may call.
+///
+/// Errors: 401 without the right credentials; 503 when the secret that would prove them is not configured, because a
+/// missing secret closes a door. An operator may write to the registry too.
+pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
+    let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    match who {
+        Who::Anyone => Ok(Principal::Anonymous),
+        Who::Operator => {
+            holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
+        }
+        Who::Ci => holder(bearer, settings.attest.ci_upload_secret.as_ref(), "CI upload not configured")
+            .map(|()| Principal::Ci),
+        Who::RegistryWriter => registry_writer(bearer, settings),
+        Who::RegistryWriterOrOwner => Ok(registry_writer(bearer, settings).unwrap_or(Principal::Anonymous)),
+    }
+}
+
+fn holder(bearer: Option<&str>, secret: Option<&Secret>, unset: &str) -> Result<(), Problem> {
+    let Some(secret) = secret else { return Err(Problem::new(ErrorCode::NotConfigured, unset)) };
+    if bearer.is_some_and(|candidate| secret.matches(candidate)) { Ok(()) } else { Err(unauthorized()) }
+}
+
+fn registry_writer(bearer: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
+    let is_operator = bearer.zip(settings.admin_secret.as_ref()).is_some_and(|(text, secret)| secret.matches(text));
+    if is_operator {
+        return Ok(Principal::Operator);
+    }
+    let secret = settings.bootstrap.registry_secret.as_ref();
+    if secret.is_none() && settings.dev_mode.is_on() {
+        return Ok(Principal::RegistryWriter);
+    }
+    holder(bearer, secret, "Server authentication not configured").map(|()| Principal::RegistryWriter)
+}
+
+fn unauthorized() -> Problem {
+    Problem::new(ErrorCode::Unauthorized, "Unauthorized").with_header("WWW-Authenticate", "Bearer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Principal, Who, authorise};
+    use crate::kernel::settings::{Settings, parse};
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        parse(&|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())).unwrap()
+    }
+
+    fn status(who: Who, header: Option<&str>, settings: &Settings) -> u16 {
+        authorise(who, header, settings).map_or_else(|problem| problem.code.row().status, |_| 200)
+    }
+
+    const ALL: &[(&str, &str)] =
+        &[("ADMIN_SECRET", "admin"), ("SERVER_REGISTRY_SECRET", "registry"), ("CI_UPLOAD_SECRET", "ci")];
+
+    #[test]
+    fn the_matrix_of_credentials_and_doors() {
+        let settings = settings(ALL);
+        let doors = [Who::Anyone, Who::RegistryWriter, Who::Ci, Who::Operator];
+        for (header, expected) in [
+            (None, [200, 401, 401, 401]),
+            (Some("Bearer wrong"), [200, 401, 401, 401]),
+            (Some("Bearer registry"), [200, 200, 401, 401]),
+            (Some("Bearer ci"), [200, 401, 200, 401]),
+            (Some("Bearer admin"), [200, 200, 401, 200]),
+            (Some("bearer admin"), [200, 401, 401, 401]),
+            (Some("Basic admin"), [200, 401, 401, 401]),
+            (Some("Bearer "), [200, 401, 401, 401]),
+        ] {
+            let got = doors.map(|door| status(door, header, &settings));
+            assert_eq!(got, expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_secret_closes_its_door_for_everybody() {
+        let settings = settings(&[]);
+        for door in [Who::RegistryWriter, Who::Ci, Who::Operator] {
+            for header in [None, Some("Bearer "), Some("Bearer undefined"), Some("Bearer x")] {
+                assert_eq!(status(door, header, &settings), 503, "{door:?} {header:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn development_mode_opens_the_registry_only_without_a_secret() {
+        let open = settings(&[("DEV_MODE", "true")]);
+        assert_eq!(status(Who::RegistryWriter, None, &open), 200);
+        assert_eq!(status(Who::Operator, None, &open), 503);
+        let closed = settings(&[("DEV_MODE", "true"), ("SERVER_REGISTRY_SECRET", "registry")]);
+        assert_eq!(status(Who::RegistryWriter, None, &closed), 401);
+    }
+
+    #[test]
+    fn an_owner_without_credentials_is_judged_by_the_object() {
+        let settings = settings(ALL);
+        let of = |header| authorise(Who::RegistryWriterOrOwner, header, &settings).unwrap();
+        assert_eq!(of(None), Principal::Anonymous);
+        assert_eq!(of(Some("Bearer wrong")), Principal::Anonymous);
+        assert_eq!(of(Some("Bearer registry")), Principal::RegistryWriter);
+    }
+}

@@ -1,0 +1,152 @@
+//! From a request to the place that answers it.
+
+use super::auth::authorise;
+use super::docs;
+use super::find::{Found, find};
+use super::head::{Head, Method, Wish};
+use super::info;
+use super::routes::{Route, To};
+use crate::kernel::code::ErrorCode;
+use crate::kernel::fault::Fault;
+use crate::kernel::object::{Call, Principal};
+use crate::kernel::operation::{Class, Operation};
+use crate::kernel::reply::{Problem, Reply};
+use crate::kernel::settings::{SettingProblem, Settings};
+use crate::kernel::time::Timestamp;
+
+/// The longest room or registry name. Units: characters.
+pub const OBJECT_NAME_MAX: usize = 128;
+
+/// A request that passed the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    /// Its row; nothing for `OPTIONS`, which needs none.
+    pub route: Option<&'static Route>,
+    /// What comes next.
+    pub step: Step,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The answer is here.
+    Answer(Reply),
+    /// An object answers.
+    Object {
+        /// Its class.
+        class: Class,
+        /// Its name within the class.
+        name: String,
+        /// The call; its body is still to be read when the route takes one.
+        call: Call,
+    },
+    /// Every class is asked whether it answers.
+    EveryClass {
+        /// The probe.
+        call: Call,
+    },
+}
+
+/// A request that did not pass: the row, if one was found, and what was wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// Its row, for the log.
+    pub route: Option<&'static Route>,
+    /// What was wrong.
+    pub problem: Problem,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { route: None, problem }
+    }
+}
+
+/// Takes a request in.
+///
+/// Errors: everything that [`find`] and [`authorise`] refuse; 403 for a page of a foreign origin that opens a socket; 413
+/// for a declared length beyond the route's limit; 503 while a setting is malformed.
+pub fn enter(
+    head: &Head,
+    settings: Result<&Settings, &[SettingProblem]>,
+    now: Timestamp,
+) -> Result<Result<Entered, Refused>, Fault> {
+    if head.method == Method::Options {
+        return Ok(Ok(Entered { route: None, step: Step::Answer(Reply::empty(200)) }));
+    }
+    let found = match find(head) {
+        Ok(found) => found,
+        Err(problem) => return Ok(Err(problem.into())),
+    };
+    let route = Some(found.route);
+    if found.route.operation == Operation::Health {
+        return Ok(Ok(Entered { route, step: Step::Answer(info::health(now)?) }));
+    }
+    let admitted = settings
+        .map_err(|_| Problem::plain(ErrorCode::Misconfigured))
+        .and_then(|settings| admit(head, &found, settings));
+    let principal = match admitted {
+        Ok(principal) => principal,
+        Err(problem) => return Ok(Err(Refused { route, problem })),
+    };
+    Ok(step(head, found, principal)?.map(|step| Entered { route, step }).map_err(|problem| Refused { route, problem }))
+}
+
+/// Origin, credentials and size.
+fn admit(head: &Head, found: &Found, settings: &Settings) -> Result<Principal, Problem> {
+    let foreign = head.origin.as_ref().is_some_and(|origin| !settings.origins.allows(origin));
+    if found.route.wish == Wish::Socket && foreign {
+        return Err(Problem::plain(ErrorCode::OriginNotAllowed));
+    }
+    let principal = authorise(found.route.who, head.authorization.as_deref(), settings)?;
+    let too_long = head.content_length.is_some_and(|length| length > found.route.body_max as u64);
+    if found.route.body_max > 0 && too_long {
+        return Err(too_large());
+    }
+    Ok(principal)
+}
+
+/// The refusal of a body beyond the route's limit.
+#[must_use]
+pub fn too_large() -> Problem {
+    Problem::new(ErrorCode::TooLarge, "Request body too large")
+}
+
+fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, Problem>, Fault> {
+    let to = found.route.to;
+    let step = match to {
+        To::Front => Step::Answer(match found.route.operation {
+            Operation::OpenApi => docs::openapi(),
+            Operation::Docs => docs::page(),
+            _ => info::api_info()?,
+        }),
+        To::EveryClass => {
+            Step::EveryClass { call: Call { operation: Operation::Probe, ..call(head, found, principal) } }
+        }
+        To::Fixed(class, name) => Step::Object { class, name: name.to_owned(), call: call(head, found, principal) },
+        To::Named(class, prefix) => {
+            let named = found.params.first().map(String::as_str).unwrap_or_default();
+            if named.is_empty() || named.chars().count() > OBJECT_NAME_MAX {
+                return Ok(Err(Problem::new(ErrorCode::InvalidPath, "Invalid name")));
+            }
+            Step::Object { class, name: format!("{prefix}{named}"), call: call(head, found, principal) }
+        }
+        To::Later(_) => return Ok(Err(Problem::plain(ErrorCode::NotImplemented))),
+    };
+    Ok(Ok(step))
+}
+
+fn call(head: &Head, found: Found, principal: Principal) -> Call {
+    let bearer = head.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
+    Call {
+        operation: found.route.operation,
+        params: found.params,
+        query: head.query.clone(),
+        principal,
+        client: head.client.clone(),
+        request_id: head.request_id.clone(),
+        bearer: bearer.filter(|_| principal == Principal::Anonymous).map(str::to_owned),
+        if_match: head.if_match.clone(),
+        body: Vec::new(),
+    }
+}

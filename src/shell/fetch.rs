@@ -1,0 +1,279 @@
+//! A request at the door: from the runtime's `Request` to the runtime's `Response`.
+
+use std::cell::RefCell;
+
+use futures::future::join_all;
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsError, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::{Request, Response};
+
+use super::ambient::{self, Configured, SystemEntropy, platform};
+use super::bindings::{call_object, constant_headers, open_object, read_body, respond};
+use crate::front::enter::{Entered, Refused, Step, enter, too_large};
+use crate::front::finish::{CONSTANT_HEADERS, finish};
+use crate::front::head::{Head, Method, Wish, accept_request_id, trace_id};
+use crate::front::info::{self, ClassState};
+use crate::front::limiter::{Limiter, Standing};
+use crate::front::list_cache::ListCache;
+use crate::front::log;
+use crate::front::routes::Route;
+use crate::kernel::code::ErrorCode;
+use crate::kernel::entropy::random_bytes;
+use crate::kernel::fault::Fault;
+use crate::kernel::json::to_json;
+use crate::kernel::network::ClientNetwork;
+use crate::kernel::object::Call;
+use crate::kernel::operation::{Class, Operation};
+use crate::kernel::reply::{Problem, Reply};
+use crate::kernel::settings::LogLevel;
+use crate::kernel::time::Timestamp;
+
+/// What the front remembers in this isolate. Losing it costs nothing but a moment.
+struct Memory {
+    limiter: Limiter,
+    list: ListCache,
+    constant: JsValue,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
+}
+
+/// One request with everything needed to finish and log it.
+struct Visit {
+    head: Head,
+    configured: Configured,
+    standing: Standing,
+    started: Timestamp,
+    route: Option<&'static Route>,
+}
+
+/// Handles a request. Answers a `Response`, or a promise of one when a body or an object has to be waited for.
+#[wasm_bindgen]
+pub fn fetch(request: &Request, env: &JsValue) -> Result<JsValue, JsError> {
+    let configured = ambient::settings(env);
+    let header = configured.as_ref().map_or("CF-Connecting-IP", |settings| settings.client_address_header.as_str());
+    let head = read_head(request, header);
+    let started = ambient::now();
+    let limit = configured.as_ref().map_or(600, |settings| settings.rate_limit_per_minute);
+    let standing = with_memory(limit, |memory| memory.limiter.take(&head.client, started));
+    let mut visit = Visit { head, configured, standing, started, route: None };
+    if matches!(standing, Standing::Refused { .. }) {
+        return Ok(visit.refuse(Problem::new(ErrorCode::RateLimited, "Too Many Requests")));
+    }
+    let settings = visit.configured.as_deref().map_err(Vec::as_slice);
+    let entered = match enter(&visit.head, settings, started) {
+        Ok(Ok(entered)) => entered,
+        Ok(Err(Refused { route, problem })) => {
+            visit.route = route;
+            return Ok(visit.refuse(problem));
+        }
+        Err(fault) => return Ok(visit.fail(&fault)),
+    };
+    visit.route = entered.route;
+    Ok(follow(request, env, visit, entered))
+}
+
+/// Takes the next step: here and now where possible, else in a promise.
+fn follow(request: &Request, env: &JsValue, visit: Visit, entered: Entered) -> JsValue {
+    match entered.step {
+        Step::Answer(reply) => visit.answer(reply),
+        Step::EveryClass { call } => {
+            let env = env.clone();
+            future_to_promise(async move { Ok(visit.answer_or_fail(probe_all(&env, call, &visit).await)) }).into()
+        }
+        Step::Object { class, name, call } if visit.head.wish == Wish::Socket && visit.is_socket() => {
+            let env = env.clone();
+            future_to_promise(async move { Ok(upgrade(&env, class, &name, &call, visit).await) }).into()
+        }
+        Step::Object { class, name, call } => {
+            let cached = (call.operation == Operation::ServersList)
+                .then(|| with_memory(0, |memory| memory.list.get(visit.started).cloned()))
+                .flatten();
+            if let Some(reply) = cached {
+                return visit.answer(reply);
+            }
+            let (env, request) = (env.clone(), JsValue::from(request));
+            future_to_promise(async move {
+                let reply = ask(&request, &env, class, &name, call, &visit).await;
+                Ok(visit.answer_or_fail(reply))
+            })
+            .into()
+        }
+    }
+}
+
+/// Reads the body, asks the object, keeps what may be kept.
+async fn ask(
+    request: &JsValue,
+    env: &JsValue,
+    class: Class,
+    name: &str,
+    call: Call,
+    visit: &Visit,
+) -> Result<Reply, Fault> {
+    let body_max = visit.route.map_or(0, |route| route.body_max);
+    let body = if body_max == 0 {
+        Uint8Array::new_with_length(0)
+    } else {
+        let max = u32::try_from(body_max).unwrap_or(u32::MAX);
+        let read = read_body(request, max).map_err(|error| platform(&error))?;
+        let bytes = JsFuture::from(read).await.map_err(|error| platform(&error))?;
+        match bytes.dyn_into::<Uint8Array>() {
+            Ok(bytes) => bytes,
+            Err(_) => return Ok(too_large().into_reply(&call.request_id)),
+        }
+    };
+    let reply = call_once(env, class, name, &call, body).await?;
+    with_memory(0, |memory| {
+        memory.list.forget_after(call.operation);
+        if call.operation == Operation::ServersList {
+            memory.list.keep(&reply, ambient::now());
+        }
+    });
+    Ok(reply)
+}
+
+async fn call_once(env: &JsValue, class: Class, name: &str, call: &Call, body: Uint8Array) -> Result<Reply, Fault> {
+    let promise = call_object(env, class.binding(), name, &to_json(call)?, body).map_err(|error| platform(&error))?;
+    let answer = JsFuture::from(promise).await.map_err(|error| platform(&error))?;
+    reply_from_js(&answer)
+}
+
+async fn upgrade(env: &JsValue, class: Class, name: &str, call: &Call, visit: Visit) -> JsValue {
+    let opened = async {
+        let promise = open_object(env, class.binding(), name, &to_json(call)?).map_err(|error| platform(&error))?;
+        let response = JsFuture::from(promise).await.map_err(|error| platform(&error))?;
+        response.dyn_into::<Response>().map_err(|_| Fault::Platform(String::from("not a response")))
+    };
+    match opened.await {
+        // Passed on as it is: an upgrade takes no headers of ours, and a refusal has its own.
+        Ok(response) => {
+            visit.log(response.status());
+            response.into()
+        }
+        Err(fault) => visit.fail(&fault),
+    }
+}
+
+/// Asks one object of every class, all at once.
+async fn probe_all(env: &JsValue, call: Call, visit: &Visit) -> Result<Reply, Fault> {
+    let asked = Class::ALL.map(|class| {
+        let call = &call;
+        async move {
+            let reply = call_once(env, class, "readiness", call, Uint8Array::new_with_length(0)).await;
+            ClassState { class: class.name(), ok: reply.is_ok_and(|reply| reply.status == 200) }
+        }
+    });
+    let missing = visit.configured.as_ref().map(|settings| settings.missing_secrets.clone()).unwrap_or_default();
+    info::readiness(join_all(asked).await, missing)
+}
+
+impl Visit {
+    fn is_socket(&self) -> bool {
+        self.route.is_some_and(|route| route.wish == Wish::Socket)
+    }
+
+    fn answer(&self, reply: Reply) -> JsValue {
+        let finished = finish(reply, &self.head, self.standing, self.configured.as_deref().ok());
+        self.log(finished.status);
+        let pairs = Array::new();
+        for (name, value) in &finished.headers {
+            pairs.push(&JsValue::from_str(name));
+            pairs.push(&JsValue::from_str(value));
+        }
+        let body = finished.body.as_deref().map_or(JsValue::NULL, JsValue::from_str);
+        with_memory(0, |memory| respond(finished.status, &memory.constant, pairs, body))
+    }
+
+    fn answer_or_fail(&self, reply: Result<Reply, Fault>) -> JsValue {
+        match reply {
+            Ok(reply) => self.answer(reply),
+            Err(fault) => self.fail(&fault),
+        }
+    }
+
+    fn refuse(&self, problem: Problem) -> JsValue {
+        self.answer(problem.into_reply(&self.head.request_id))
+    }
+
+    fn fail(&self, fault: &Fault) -> JsValue {
+        let now = ambient::now();
+        ambient::print_error(|| log::front_fault_line(fault, &self.head.request_id, now));
+        self.refuse(Problem::new(ErrorCode::Internal, "Internal server error"))
+    }
+
+    fn log(&self, status: u16) {
+        let wanted = self.configured.as_ref().map_or(LogLevel::Info, |settings| settings.log_level);
+        let line = || log::request_line(&self.head, self.route, status, self.started, ambient::now());
+        ambient::print(log::level_of(status), wanted, line);
+    }
+}
+
+fn with_memory<T>(limit_per_minute: u64, use_it: impl FnOnce(&mut Memory) -> T) -> T {
+    MEMORY.with_borrow_mut(|slot| {
+        let memory = slot.get_or_insert_with(|| Memory {
+            limiter: Limiter::new(limit_per_minute),
+            list: ListCache::default(),
+            constant: constant_headers(
+                CONSTANT_HEADERS
+                    .iter()
+                    .flat_map(|(name, value)| [name, value])
+                    .map(|text| JsValue::from_str(text))
+                    .collect(),
+            ),
+        });
+        use_it(memory)
+    })
+}
+
+fn read_head(request: &Request, client_address_header: &str) -> Head {
+    let headers = request.headers();
+    let header = |name: &str| headers.get(name).ok().flatten();
+    let url = request.url();
+    let target = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let target = target.find('/').and_then(|at| target.get(at..)).unwrap_or("/");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let wants_socket = header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+    let own_id = header("X-Request-Id").and_then(|id| accept_request_id(&id).map(str::to_owned));
+    Head {
+        method: Method::parse(&request.method()),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        wish: if wants_socket { Wish::Socket } else { Wish::Answer },
+        client: ClientNetwork::from_header(header(client_address_header).as_deref()),
+        origin: header("Origin"),
+        authorization: header("Authorization"),
+        if_none_match: header("If-None-Match"),
+        if_match: header("If-Match"),
+        content_length: header("Content-Length").and_then(|length| length.parse().ok()),
+        request_id: own_id.unwrap_or_else(|| hex::encode(random_bytes::<12>(&mut SystemEntropy))),
+        trace_id: header("traceparent").and_then(|value| trace_id(&value).map(str::to_owned)),
+    }
+}
+
+/// An answer that leaves an object without passing through the front: refused upgrades.
+pub(super) fn plain_response(reply: &Reply) -> JsValue {
+    let pairs = Array::new();
+    let media = (std::borrow::Cow::Borrowed("Content-Type"), reply.media.content_type().to_owned());
+    for (name, value) in reply.headers.iter().chain([&media]) {
+        pairs.push(&JsValue::from_str(name));
+        pairs.push(&JsValue::from_str(value));
+    }
+    with_memory(0, |memory| respond(reply.status, &memory.constant, pairs, JsValue::from_str(&reply.body)))
+}
+
+/// An answer on its way from an object to the front.
+pub(super) fn reply_to_js(reply: &Reply) -> JsValue {
+    let head = to_json(reply).unwrap_or_default();
+    Array::of2(&JsValue::from_str(&head), &JsValue::from_str(&reply.body)).into()
+}
+
+fn reply_from_js(answer: &JsValue) -> Result<Reply, Fault> {
+    let parts = Array::from(answer);
+    let text = |index| parts.get(index).as_string().ok_or_else(|| Fault::Platform(String::from("not an answer")));
+    let head: Reply = serde_json::from_str(&text(0)?).map_err(|error| Fault::Platform(error.to_string()))?;
+    Ok(Reply { body: text(1)?, ..head })
+}

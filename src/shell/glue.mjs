@@ -1,0 +1,100 @@
+// The JavaScript half of the shell: calls that are one crossing here and many from WASM.
+
+/** Runs statements[i] with params[i], all of them or none. */
+export function commitAll(storage, statements, params) {
+  if (statements.length === 1) {
+    storage.sql.exec(statements[0], ...params[0]);
+    return;
+  }
+  storage.transactionSync(() => {
+    for (let i = 0; i < statements.length; i++) storage.sql.exec(statements[i], ...params[i]);
+  });
+}
+
+/** All rows of a SELECT. Draining the cursor at once keeps the compiled statement reusable. */
+export function readAll(sql, statement, params) {
+  return Array.from(sql.exec(statement, ...params).raw());
+}
+
+export function constantHeaders(pairs) {
+  const headers = new Headers();
+  for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
+  return headers;
+}
+
+export function respond(status, constant, pairs, body) {
+  const headers = new Headers(constant);
+  for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
+  return new Response(body, { status, headers });
+}
+
+export function upgraded(socket) {
+  return new Response(null, { status: 101, webSocket: socket });
+}
+
+export function callObject(env, binding, name, head, body) {
+  return env[binding].getByName(name).call(head, body);
+}
+
+export function openObject(env, binding, name, head) {
+  const headers = { Upgrade: "websocket", "X-Waystation-Call": head };
+  return env[binding].getByName(name).fetch("http://object/", { headers });
+}
+
+/** The body as bytes, or undefined when it is longer than max. Never holds more than max plus one chunk. */
+export async function readBody(request, max) {
+  if (request.body === null) return new Uint8Array(0);
+  const declared = request.headers.get("content-length");
+  if (declared !== null) {
+    const bytes = new Uint8Array(await request.arrayBuffer());
+    return bytes.length > max ? undefined : bytes;
+  }
+  const reader = request.body.getReader();
+  const chunks = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.length;
+    if (length > max) {
+      await reader.cancel();
+      return undefined;
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+export function lastAutoResponse(state, socket) {
+  const time = state.getWebSocketAutoResponseTimestamp(socket);
+  return time === null ? NaN : time.getTime();
+}
+
+export function setAlarm(storage, atMs) {
+  // Not awaited: the write belongs to the event's own, and the runtime holds the answer back until it is durable.
+  storage.setAlarm(atMs);
+}
+
+/** The property under which shim.mjs finds the connection number of a socket. */
+export const CONN = Symbol.for("waystation.conn");
+
+export function markSocket(socket, conn) {
+  socket[CONN] = conn;
+}
+
+/** Sends one text to many sockets: one string crosses, however many they are. */
+export function sendAll(sockets, text) {
+  for (const socket of sockets) {
+    try {
+      socket.send(text);
+    } catch {
+      // Closing already; its close event follows.
+    }
+  }
+}

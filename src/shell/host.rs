@@ -1,0 +1,324 @@
+//! One Durable Object as the runtime sees it: events in, actions out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use js_sys::Array;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsError, JsValue};
+use web_sys::WebSocket;
+use worker::worker_sys::ext::WebSocketExt;
+use worker::worker_sys::{DurableObjectState, WebSocketPair, WebSocketRequestResponsePair};
+
+use super::ambient::{self, Configured, SystemEntropy, platform};
+use super::bindings::{last_auto_response, mark_socket, send_all, set_alarm, upgraded};
+use super::fetch::{plain_response, reply_to_js};
+use super::objects;
+use super::sql::ObjectSql;
+use crate::front::log;
+use crate::kernel::backlog::{Backlog, Verdict};
+use crate::kernel::code::ErrorCode;
+use crate::kernel::fault::Fault;
+use crate::kernel::migration::migrate;
+use crate::kernel::object::{Action, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::operation::Class;
+use crate::kernel::reply::Problem;
+use crate::kernel::time::Timestamp;
+
+/// The keep-alive that the runtime answers itself, without waking the object.
+const PING: &str = r#"{"type":"ping"}"#;
+const PONG: &str = r#"{"type":"pong"}"#;
+
+/// `WebSocket.OPEN`.
+const OPEN: u16 = 1;
+
+/// The object's memory. Thrown away on every fault, rebuilt from storage and attachments.
+struct Live {
+    object: Box<dyn Object>,
+    socket_by_conn: HashMap<Conn, WebSocket>,
+    backlog: Backlog,
+    next_conn: u32,
+    /// When the alarm is set to ring, as far as this memory knows.
+    armed: Option<Timestamp>,
+}
+
+/// One Durable Object. The methods are the runtime's events; `shim.mjs` calls them.
+#[wasm_bindgen]
+pub struct ObjectHost {
+    class: Class,
+    state: DurableObjectState,
+    sql: ObjectSql,
+    settings: Configured,
+    live: RefCell<Option<Live>>,
+}
+
+#[wasm_bindgen]
+impl ObjectHost {
+    /// The object of class `class_name`. Does no work until the first event.
+    #[wasm_bindgen(constructor)]
+    pub fn new(class_name: &str, state: DurableObjectState, env: &JsValue) -> Result<Self, JsError> {
+        let class = Class::ALL.into_iter().find(|class| class.name() == class_name);
+        let class = class.ok_or_else(|| JsError::new("no such class"))?;
+        let storage = state.storage().map_err(|_| JsError::new("no storage"))?;
+        Ok(Self {
+            class,
+            state,
+            sql: ObjectSql::new(storage),
+            settings: ambient::settings(env),
+            live: RefCell::new(None),
+        })
+    }
+
+    /// An HTTP request: its head as JSON and its body. Answers `[head as JSON, body]`.
+    pub fn call(&self, head: &str, body: Vec<u8>) -> JsValue {
+        let Ok(call) = serde_json::from_str::<Call>(head) else { return refused("") };
+        let call = Call { body, ..call };
+        match self.event(|live, turn| live.object.call(turn, &call)) {
+            Ok(reply) => reply_to_js(&reply),
+            Err(fault) => {
+                self.log_fault(&fault, Some(&call.request_id));
+                refused(&call.request_id)
+            }
+        }
+    }
+
+    /// A WebSocket upgrade: its head as JSON. Answers a `Response`.
+    pub fn open(&self, head: &str) -> JsValue {
+        let Ok(call) = serde_json::from_str::<Call>(head) else {
+            return plain_response(&Problem::plain(ErrorCode::Internal).into_reply(""));
+        };
+        match self.event(|live, turn| self.accept(live, turn, &call)) {
+            Ok(response) => response,
+            Err(fault) => {
+                self.log_fault(&fault, Some(&call.request_id));
+                plain_response(&Problem::plain(ErrorCode::Internal).into_reply(&call.request_id))
+            }
+        }
+    }
+
+    /// A text message.
+    pub fn text(&self, conn: u32, text: &str) {
+        self.frame(Conn(conn), Frame::Text(text));
+    }
+
+    /// A binary message.
+    pub fn binary(&self, conn: u32, bytes: &[u8]) {
+        self.frame(Conn(conn), Frame::Binary(bytes));
+    }
+
+    /// A socket is gone.
+    pub fn closed(&self, conn: u32) {
+        let conn = Conn(conn);
+        let outcome = self.event(|live, turn| {
+            live.backlog.clear(conn);
+            match live.socket_by_conn.remove(&conn) {
+                Some(_) => live.object.closed(turn, conn),
+                None => Ok(()),
+            }
+        });
+        self.note(outcome);
+    }
+
+    /// The alarm rang. Errors are logged and the alarm is set again, because the runtime gives up after six tries.
+    pub fn alarm(&self) {
+        let outcome = self.event(|live, turn| {
+            live.armed = None;
+            live.object.alarm(turn)
+        });
+        if outcome.is_err() {
+            let retry_at = ambient::now().plus(ALARM_RETRY_MS);
+            self.note(self.arm(retry_at));
+        }
+        self.note(outcome);
+    }
+}
+
+/// How long after a failed alarm the next one rings.
+const ALARM_RETRY_MS: u64 = 10_000;
+
+impl ObjectHost {
+    fn frame(&self, conn: Conn, frame: Frame<'_>) {
+        let outcome = self.event(|live, turn| {
+            if !live.socket_by_conn.contains_key(&conn) {
+                return Ok(());
+            }
+            live.backlog.clear(conn);
+            live.object.message(turn, conn, frame)
+        });
+        self.note(outcome);
+    }
+
+    /// One event: load if needed, let the object handle it, perform its actions, arm the alarm.
+    fn event<T>(&self, handle: impl FnOnce(&mut Live, &mut Turn<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let Ok(mut slot) = self.live.try_borrow_mut() else {
+            return Err(Fault::Platform(String::from("an event arrived inside another")));
+        };
+        let now = ambient::now();
+        let mut live = match slot.take() {
+            Some(live) => live,
+            None => self.load(now)?,
+        };
+        let mut actions = Vec::new();
+        let mut turn = Turn { now, entropy: &mut SystemEntropy, sql: &self.sql, actions: &mut actions };
+        // On a fault `live` is dropped here, and with it everything the event changed in memory.
+        let outcome = handle(&mut live, &mut turn)?;
+        self.perform(&mut live, actions, now)?;
+        if let Some(deadline) = live.object.deadline()
+            && live.armed.is_none_or(|armed| deadline < armed)
+        {
+            self.arm(deadline)?;
+            live.armed = Some(deadline);
+        }
+        *slot = Some(live);
+        Ok(outcome)
+    }
+
+    fn arm(&self, at: Timestamp) -> Result<(), Fault> {
+        // Exact: times stay below 2^53.
+        #[allow(clippy::cast_precision_loss)]
+        set_alarm(self.sql.storage(), at.as_millis() as f64).map_err(|error| platform(&error))
+    }
+
+    fn load(&self, now: Timestamp) -> Result<Live, Fault> {
+        let settings = self.settings.clone().map_err(|_| Fault::Setting(String::from("see the first log line")))?;
+        migrate(&self.sql, objects::migrations(self.class), now)?;
+        if matches!(self.class, Class::SignalingRoom | Class::RelayRegistry) {
+            let pair = WebSocketRequestResponsePair::new(PING, PONG).map_err(|error| platform(&error))?;
+            self.state.set_websocket_auto_response(&pair).map_err(|error| platform(&error))?;
+        }
+        let mut socket_by_conn = HashMap::new();
+        let mut restored = Vec::new();
+        for socket in self.state.get_websockets().map_err(|error| platform(&error))? {
+            let kept = socket.deserialize_attachment().map_err(|error| platform(&error))?.as_string();
+            let Some((conn, attachment)) = kept.as_deref().and_then(split_attachment) else { continue };
+            if socket.ready_state() == OPEN {
+                restored.push(Restored { conn, attachment: attachment.to_owned() });
+                mark_socket(&socket, conn.0);
+                socket_by_conn.insert(conn, socket);
+            }
+        }
+        let next_conn = socket_by_conn.keys().map(|conn| conn.0).max().unwrap_or(0).wrapping_add(1);
+        let backlog = Backlog::new(settings.signal.unread_bytes_max);
+        let object = objects::load(self.class, settings, &self.sql, now, restored)?;
+        Ok(Live { object, socket_by_conn, backlog, next_conn, armed: None })
+    }
+
+    fn accept(&self, live: &mut Live, turn: &mut Turn<'_>, call: &Call) -> Result<JsValue, Fault> {
+        let conn = Conn(live.next_conn);
+        let attachment = match live.object.open(turn, conn, call)? {
+            Opening::Accept { attachment } => attachment,
+            Opening::Refuse(reply) => return Ok(plain_response(&reply)),
+        };
+        live.next_conn = live.next_conn.wrapping_add(1);
+        let mut pair = WebSocketPair::new().map_err(|error| platform(&error))?;
+        let server = pair.server().map_err(|error| platform(&error))?;
+        self.state.accept_websocket(&server).map_err(|error| platform(&error))?;
+        mark_socket(&server, conn.0);
+        attach(&server, conn, &attachment)?;
+        live.socket_by_conn.insert(conn, server);
+        Ok(upgraded(&pair.client().map_err(|error| platform(&error))?))
+    }
+
+    /// Performs actions in order; sockets that do not read are cut, which the object hears like any other close.
+    fn perform(&self, live: &mut Live, actions: Vec<Action>, now: Timestamp) -> Result<(), Fault> {
+        let mut cut = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send { conn, text } => self.send(live, &[conn], &text, &mut cut),
+                Action::SendMany { conns, text } => self.send(live, &conns, &text, &mut cut),
+                Action::Close { conn, code, reason } => close(live, conn, code, reason),
+                Action::Attach { conn, attachment } => {
+                    if let Some(socket) = live.socket_by_conn.get(&conn) {
+                        attach(socket, conn, &attachment)?;
+                    }
+                }
+            }
+        }
+        // Each round removes at least one socket, so this ends.
+        for conn in cut {
+            if !live.socket_by_conn.contains_key(&conn) {
+                continue;
+            }
+            close(live, conn, 1013, "Reading too slowly");
+            let mut more = Vec::new();
+            let mut turn = Turn { now, entropy: &mut SystemEntropy, sql: &self.sql, actions: &mut more };
+            live.object.closed(&mut turn, conn)?;
+            self.perform(live, more, now)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, live: &mut Live, conns: &[Conn], text: &str, cut: &mut Vec<Conn>) {
+        if let [conn] = conns {
+            if let Some(socket) = live.socket_by_conn.get(conn) {
+                // An error means that it is closing; its close event follows.
+                let _ = socket.send_with_str(text);
+            }
+        } else {
+            let sockets: Array = conns.iter().filter_map(|conn| live.socket_by_conn.get(conn)).collect();
+            send_all(sockets, text);
+        }
+        for conn in conns {
+            if live.backlog.sent(*conn, text.len()) == Verdict::Cut && !self.answered_lately(live, *conn) {
+                cut.push(*conn);
+            }
+        }
+    }
+
+    /// Whether the runtime answered a ping of this socket since the backlog was last clear; then it starts again.
+    fn answered_lately(&self, live: &mut Live, conn: Conn) -> bool {
+        let Some(socket) = live.socket_by_conn.get(&conn) else { return false };
+        let at = last_auto_response(self.state.as_ref(), socket);
+        // `NaN` compares false. Exact: times stay below 2^53.
+        #[allow(clippy::cast_precision_loss)]
+        let lately = at > ambient::now().minus(PING_GRACE_MS).as_millis() as f64;
+        if lately {
+            live.backlog.clear(conn);
+        }
+        lately
+    }
+
+    fn note(&self, outcome: Result<(), Fault>) {
+        if let Err(fault) = outcome {
+            self.log_fault(&fault, None);
+        }
+    }
+
+    fn log_fault(&self, fault: &Fault, request_id: Option<&str>) {
+        let now = ambient::now();
+        ambient::print_error(|| log::fault_line(self.class, fault, request_id, now));
+    }
+}
+
+/// A ping that was answered within this time shows that the socket lives. Units: milliseconds; clients ping every 25 to 30 s.
+const PING_GRACE_MS: u64 = 5_000;
+
+fn close(live: &mut Live, conn: Conn, code: u16, reason: &str) {
+    live.backlog.clear(conn);
+    if let Some(socket) = live.socket_by_conn.remove(&conn) {
+        // An error means that it is closed already.
+        let _ = socket.close_with_code_and_reason(code, reason);
+    }
+}
+
+fn attach(socket: &WebSocket, conn: Conn, attachment: &str) -> Result<(), Fault> {
+    let kept = JsValue::from_str(&format!("{}|{attachment}", conn.0));
+    socket.serialize_attachment(kept).map_err(|error| platform(&error))
+}
+
+fn split_attachment(kept: &str) -> Option<(Conn, &str)> {
+    let (conn, attachment) = kept.split_once('|')?;
+    Some((Conn(conn.parse().ok()?), attachment))
+}
+
+/// The connection number of a socket that woke the object, from what is kept with it; 0 when it is none of ours.
+#[wasm_bindgen(js_name = connOf)]
+#[must_use]
+pub fn conn_of(socket: &JsValue) -> u32 {
+    let kept = socket.unchecked_ref::<WebSocket>().deserialize_attachment().ok().and_then(|kept| kept.as_string());
+    kept.as_deref().and_then(split_attachment).map_or(0, |(conn, _)| conn.0)
+}
+
+fn refused(request_id: &str) -> JsValue {
+    reply_to_js(&Problem::plain(ErrorCode::Internal).into_reply(request_id))
+}

@@ -1,0 +1,35 @@
+//! Which room lives behind which class.
+
+use std::rc::Rc;
+
+use crate::kernel::fault::Fault;
+use crate::kernel::migration::Migration;
+use crate::kernel::object::{Object, Restored};
+use crate::kernel::operation::Class;
+use crate::kernel::settings::Settings;
+use crate::kernel::sql::Sql;
+use crate::kernel::time::Timestamp;
+
+/// The schema of a class.
+pub(super) const fn migrations(class: Class) -> &'static [Migration] {
+    match class {
+        Class::SignalingRoom => &[],
+        Class::ServerRegistry => &[],
+        Class::RelayRegistry | Class::AttestationRegistry => &[],
+    }
+}
+
+/// Brings an object to life from what was kept.
+pub(super) fn load(
+    class: Class,
+    settings: Rc<Settings>,
+    sql: &dyn Sql,
+    now: Timestamp,
+    restored: Vec<Restored>,
+) -> Result<Box<dyn Object>, Fault> {
+    Ok(match class {
+        Class::SignalingRoom => Box::new(crate::kernel::object::Unbuilt),
+        Class::ServerRegistry => Box::new(crate::kernel::object::Unbuilt),
+        Class::RelayRegistry | Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
+    })
+}

@@ -1,0 +1,131 @@
+// The module that the runtime loads: it instantiates the WASM module and hands every event to it.
+//
+// A Rust panic ends in a trap. The trap surfaces as an exception where the call was synchronous, and nowhere where it
+// happened in a future; so all that wait are kept in `pending` and refused together, the module is instantiated anew,
+// and every object rebuilds itself from storage and attachments at its next event. Nothing hangs.
+import { DurableObject } from "cloudflare:workers";
+import wasmModule from "./waystation.wasm";
+import * as wasm from "./bindgen/waystation.js";
+import { CONN } from "./glue.mjs";
+
+wasm.initSync({ module: wasmModule });
+
+/** Set by the panic hook: whether this instance must not be used again, and how many there have been. */
+const life = wasm.__worker_init_state();
+
+/** The reject functions of all promises that WASM owes an answer to. */
+const pending = new Set();
+
+function failPending(error) {
+  for (const reject of pending) reject(error);
+  pending.clear();
+}
+
+function renew() {
+  wasm.__wbg_reset_state();
+  life.criticalError = false;
+}
+
+/** Runs a synchronous call into WASM. */
+function guarded(call) {
+  if (life.criticalError) renew();
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) life.criticalError = true;
+    if (life.criticalError) failPending(error);
+    throw error;
+  }
+}
+
+/** A promise of WASM that is refused when the instance dies. */
+function kept(promise) {
+  return new Promise((resolve, reject) => {
+    pending.add(reject);
+    promise.then(resolve, reject).finally(() => pending.delete(reject));
+  });
+}
+
+// Futures are polled from microtasks. `then` on a settled promise costs a quarter of the runtime's `queueMicrotask`,
+// and lets us see a trap that escapes a poll.
+const settled = Promise.resolve();
+globalThis.queueMicrotask = (task) => {
+  settled.then(task).catch((error) => {
+    life.criticalError = true;
+    failPending(error);
+  });
+};
+
+const unavailable = () =>
+  new Response(
+    '{"error":"Internal server error","type":"/docs#internal","title":"The service could not finish the request",' +
+      '"status":500,"detail":"Internal server error","code":"internal"}',
+    { status: 500, headers: { "Content-Type": "application/problem+json", "Cache-Control": "no-store" } },
+  );
+
+export default {
+  fetch(request, env) {
+    try {
+      const answer = guarded(() => wasm.fetch(request, env));
+      return answer instanceof Response ? answer : kept(answer).catch(unavailable);
+    } catch {
+      return unavailable();
+    }
+  },
+};
+
+/** The class of that name, backed by an ObjectHost of the current WASM instance. */
+function durable(name) {
+  return class extends DurableObject {
+    #host;
+    #generation;
+
+    #hosted() {
+      if (life.criticalError) renew();
+      if (this.#generation !== life.instanceId) {
+        this.#host = new wasm.ObjectHost(name, this.ctx, this.env);
+        this.#generation = life.instanceId;
+      }
+      return this.#host;
+    }
+
+    #connOf(socket) {
+      return socket[CONN] ?? wasm.connOf(socket);
+    }
+
+    call(head, body) {
+      return guarded(() => this.#hosted().call(head, body));
+    }
+
+    fetch(request) {
+      const head = request.headers.get("X-Waystation-Call");
+      return guarded(() => this.#hosted().open(head ?? ""));
+    }
+
+    webSocketMessage(socket, message) {
+      guarded(() => {
+        const host = this.#hosted();
+        const conn = this.#connOf(socket);
+        if (typeof message === "string") host.text(conn, message);
+        else host.binary(conn, new Uint8Array(message));
+      });
+    }
+
+    webSocketClose(socket) {
+      guarded(() => this.#hosted().closed(this.#connOf(socket)));
+    }
+
+    webSocketError(socket) {
+      guarded(() => this.#hosted().closed(this.#connOf(socket)));
+    }
+
+    alarm() {
+      guarded(() => this.#hosted().alarm());
+    }
+  };
+}
+
+export const SignalingRoom = durable("SignalingRoom");
+export const RelayRegistry = durable("RelayRegistry");
+export const ServerRegistry = durable("ServerRegistry");
+export const AttestationRegistry = durable("AttestationRegistry");
