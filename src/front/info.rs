@@ -8,7 +8,6 @@ use crate::kernel::time::Timestamp;
 
 /// `GET /` and `GET /api/info`: what the field's clients read, and where the documents are.
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct ApiInfo {
     name: &'static str,
     version: &'static str,
@@ -20,7 +19,6 @@ pub struct ApiInfo {
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 struct Endpoints {
     health: &'static str,
     list_servers: &'static str,
@@ -37,7 +35,6 @@ struct Endpoints {
 
 /// `GET /health`.
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Health {
     status: &'static str,
     service: &'static str,
@@ -47,7 +44,6 @@ pub struct Health {
 /// `GET /ready`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Readiness {
     /// Whether every class answered.
     pub ready: bool,
@@ -59,7 +55,6 @@ pub struct Readiness {
 
 /// One class in [`Readiness`].
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct ClassState {
     /// The class.
     pub class: &'static str,

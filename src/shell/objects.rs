@@ -14,7 +14,7 @@ use crate::kernel::time::Timestamp;
 pub(super) const fn migrations(class: Class) -> &'static [Migration] {
     match class {
         Class::SignalingRoom => &[],
-        Class::ServerRegistry => &[],
+        Class::ServerRegistry => crate::bootstrap::MIGRATIONS,
         Class::RelayRegistry | Class::AttestationRegistry => &[],
     }
 }
@@ -29,7 +29,7 @@ pub(super) fn load(
 ) -> Result<Box<dyn Object>, Fault> {
     Ok(match class {
         Class::SignalingRoom => Box::new(crate::kernel::object::Unbuilt),
-        Class::ServerRegistry => Box::new(crate::kernel::object::Unbuilt),
+        Class::ServerRegistry => Box::new(crate::bootstrap::ServerRegistry::load(settings, sql, now, restored)?),
         Class::RelayRegistry | Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
     })
 }
