@@ -31,7 +31,8 @@ pub struct Liveness {
     pub counters: Counters,
     /// The last sequence number of this registration, if it sends any.
     pub sequence: Option<u64>,
-    /// The newest time that the server has signed, if it signs.
+    /// The newest time that the server has signed in a heartbeat, if it signs; before the first, a time that its
+    /// heartbeats must be newer than.
     pub signed_at: Option<Timestamp>,
 }
 
