@@ -266,6 +266,7 @@ pub fn decide_registration(
         registered_at: facts.now,
         liveness,
         heard: Heard::Here,
+        stored_seen: facts.now,
     };
     Ok(RegistrationPlan { server_id: registration.server_id, entry, displaced, spent })
 }
