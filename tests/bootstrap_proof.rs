@@ -11,7 +11,7 @@
 
 mod bootstrap_support;
 
-use bootstrap_support::support::body;
+use bootstrap_support::support::body as body_of;
 use bootstrap_support::{
     DEV, REQUIRED, Registry, SECRET, accepted, beat, key, listed, plain, provable, provable_beat, refused, register,
     registry, removal, remove, signed, signed_five, write,
@@ -243,7 +243,7 @@ fn a_nonce_without_signature_counts_once_too() {
     body["nonce"] = json!("0123456789abcdef");
     accepted(&register(&mut stage, &body));
     refused(&register(&mut stage, &body), 409, REPLAY);
-    let replayed = bootstrap_support::support::body(&register(&mut stage, &body));
+    let replayed = body_of(&register(&mut stage, &body));
     assert_eq!(replayed["code"], "replayed");
     let mut live = json!({ "serverId": "a", "nonce": "0123456789abcdef" });
     accepted(&beat(&mut stage, &live));
@@ -414,7 +414,7 @@ fn sequence_numbers_must_rise_until_the_server_registers_again() {
     accepted(&beat(&mut stage, &numbered(json!(7))));
     for stale in [7, 6, 0] {
         let reply = beat(&mut stage, &numbered(json!(stale)));
-        assert_eq!((reply.status, body(&reply)["lastSequenceNumber"].clone()), (409, json!(7)));
+        assert_eq!((reply.status, body_of(&reply)["lastSequenceNumber"].clone()), (409, json!(7)));
     }
     accepted(&beat(&mut stage, &json!({ "serverId": "a" })));
     assert_eq!(beat(&mut stage, &numbered(json!(7))).status, 409);
@@ -450,6 +450,33 @@ fn a_signed_heartbeat_counts_once_also_over_an_eviction() {
     refused(&beat(&mut stage, &good), 409, NOT_NEWER);
     stage.wait(60_000);
     accepted(&beat_signed(&mut stage, "a", 1, "3"));
+}
+
+#[test]
+fn the_first_failure_of_a_heartbeat_wins() {
+    let mut stage = registry(REQUIRED);
+    let mut body = json!({ "connections": 1, "sequenceNumber": "x" });
+    for (name, mended, status, sentence) in [
+        ("serverId", json!("bad id"), 400, "Missing serverId"),
+        ("serverId", json!("a"), 400, "Invalid serverId format"),
+        ("signature", json!(key(2).sign_base64(b"x")), 401, "Signature required"),
+        ("timestamp", json!(stage.now.as_millis()), 400, BAD_TIME),
+        ("nonce", json!("0123456789abcdef"), 400, BAD_NONCE),
+        ("sequenceNumber", json!(3), 400, "Invalid sequenceNumber: must be a non-negative integer"),
+        ("connections", json!(2), 404, "Server not registered"),
+    ] {
+        refused(&beat(&mut stage, &body), status, sentence);
+        body[name] = mended;
+    }
+    accepted(&enrol(&mut stage, "a", 1, "1"));
+    refused(&beat(&mut stage, &body), 403, BAD_SIGNATURE);
+    let good = signed(body, &key(1));
+    accepted(&beat(&mut stage, &good));
+    refused(&beat(&mut stage, &good), 409, REPLAY);
+    let mut other_nonce = good;
+    other_nonce["nonce"] = json!("0123456789abcdeg");
+    other_nonce["timestamp"] = json!(stage.now.as_millis() + 1);
+    assert_eq!(body_of(&beat(&mut stage, &signed(other_nonce, &key(1))))["lastSequenceNumber"], 3);
 }
 
 #[test]
