@@ -33,9 +33,9 @@
 //! registered with a signature against everybody without its key. Whoever has no authority may remove a server with a
 //! signature by its key, and learns nothing about servers otherwise.
 //!
-//! Reading order: [`registry`] (what is kept), [`admission`] (who gets in, stays in and out), [`endpoint`] and
-//! [`proof`] (what admission checks), [`member`] (what they read), [`liveness`] (when heartbeats are written down), [`list`] (when to sign again),
-//! `wire`, `store`, [`object`].
+//! Reading order: [`registry`] (what is kept), [`admission`] (who gets in, stays in and out), [`member`], [`endpoint`]
+//! and [`proof`] (what admission checks), [`liveness`] (when heartbeats are written down), [`list`] (when to sign
+//! again), `wire`, `store`, [`object`].
 
 pub mod admission;
 pub mod endpoint;
