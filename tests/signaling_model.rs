@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use signaling_play::{CALL_ID, KEY, OTHER_KEY, Room as Room_, from, nothing, peer, room};
+use signaling_play::{CALL_ID, KEY, OTHER_KEY, Room as Stage_, from, nothing, peer, room};
 use support::Stage;
 use waystation::kernel::object::Conn;
 use waystation::kernel::operation::Operation;
@@ -35,10 +35,14 @@ enum Event {
     Open,
     Register { by: usize, code: usize, key: usize },
     Request { by: usize, code: usize },
-    Answer { by: usize, code: usize, answer: bool },
+    Answer { by: usize, code: usize, answer: Answer },
     Offer { by: usize, code: usize },
     Leave { by: usize },
     Wait { ms: u64 },
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop::sample::select(vec![Answer::Accept, Answer::Reject])
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -47,7 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Open),
         5 => (by.clone(), code.clone(), 0..KEYS.len()).prop_map(|(by, code, key)| Event::Register { by, code, key }),
         6 => (by.clone(), code.clone()).prop_map(|(by, code)| Event::Request { by, code }),
-        5 => (by.clone(), code.clone(), any::<bool>()).prop_map(|(by, code, answer)| Event::Answer { by, code, answer }),
+        5 => (by.clone(), code.clone(), answer()).prop_map(|(by, code, answer)| Event::Answer { by, code, answer }),
         2 => (by.clone(), code).prop_map(|(by, code)| Event::Offer { by, code }),
         1 => by.prop_map(|by| Event::Leave { by }),
         2 => prop_oneof![1..40_000_u64, Just(WARNING_MS), Just(TIMEOUT_MS)].prop_map(|ms| Event::Wait { ms }),
@@ -131,14 +135,14 @@ impl Model {
         }
     }
 
-    fn answer(&mut self, conn: Conn, code: usize, answer: bool) {
+    fn answer(&mut self, conn: Conn, code: usize, answer: Answer) {
         let asker = self.holder(code);
         let asked = self.pending.iter().any(|p| Some(p.asker) == asker && p.asked == conn);
         let (true, Some(asker)) = (asked, asker) else {
             return self.tell(conn, "pair_error No pending request from this peer");
         };
         self.pending.retain(|p| (p.asker, p.asked) != (asker, conn));
-        if !answer {
+        if answer == Answer::Reject {
             return self.tell(asker, &format!("pair_rejected {}", self.code(conn)));
         }
         self.pending.retain(|p| (p.asker, p.asked) != (conn, asker));
@@ -184,7 +188,7 @@ fn in_short(frame: &Value) -> String {
 }
 
 /// Both the object and the model live through `event`.
-fn live(stage: &mut Room_, model: &mut Model, event: &Event) {
+fn live(stage: &mut Stage_, model: &mut Model, event: &Event) {
     let who = |model: &Model, by: usize| model.sockets.get(by % model.sockets.len().max(1)).map(|(conn, _)| *conn);
     let (by, message) = match event {
         Event::Open => {
@@ -211,7 +215,7 @@ fn live(stage: &mut Room_, model: &mut Model, event: &Event) {
         }
         Event::Request { by, code } => (*by, json!({"type": "pair_request", "targetCode": CODES[*code]})),
         Event::Answer { by, code, answer } => {
-            (*by, json!({"type": "pair_response", "targetCode": CODES[*code], "accepted": answer}))
+            (*by, json!({"type": "pair_response", "targetCode": CODES[*code], "accepted": *answer == Answer::Accept}))
         }
         Event::Offer { by, code } => (*by, json!({"type": "offer", "target": CODES[*code]})),
     };
@@ -295,7 +299,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn limited_room() -> Room_ {
+fn limited_room() -> Stage_ {
     room(&[
         ("SIGNAL_MESSAGES_PER_MINUTE", "12"),
         ("SIGNAL_PAIR_REQUESTS_PER_MINUTE", "3"),
@@ -378,9 +382,8 @@ fn registration(code: &str, key: &str) -> Message<'static> {
 }
 
 fn message() -> impl Strategy<Value = Message<'static>> {
-    (0..8_usize, 0..CODES.len(), 0..KEYS.len(), any::<bool>()).prop_map(|(kind, code, key, accepts)| {
+    (0..8_usize, 0..CODES.len(), 0..KEYS.len(), answer()).prop_map(|(kind, code, key, answer)| {
         let (code, key) = (CODES[code], KEYS[key]);
-        let answer = if accepts { Answer::Accept } else { Answer::Reject };
         match kind {
             0..=2 => registration(code, key),
             3 | 4 => Message::PairRequest { target: code.into(), proposed_name: None },
