@@ -14,7 +14,7 @@ CREATE TABLE server (
     relay_connections INTEGER NOT NULL,
     signaling_connections INTEGER NOT NULL,
     active_codes INTEGER NOT NULL,
-    -- Newest time that the server has signed; heartbeats without a covered nonce must be newer.
+    -- A time that signed heartbeats must be newer than where no nonce decides.
     signed_at INTEGER
 ) STRICT, WITHOUT ROWID;
 

@@ -249,11 +249,13 @@ pub fn decide_registration(
     if facts.proofs_kept + spent.rows() > PROOFS_MAX {
         return Err(Refusal::TooManyProofs);
     }
+    // A heartbeat signed before this registration belongs to an earlier one; of the same millisecond, to this one.
+    let signed_before = proof.signed_at().map(|signed_at| signed_at.minus(1));
     let liveness = Liveness {
         last_seen: facts.now,
         counters: registration.counters,
         sequence: None,
-        signed_at: facts.beat_signed_at.max(proof.signed_at()),
+        signed_at: facts.beat_signed_at.max(signed_before),
     };
     let entry = Entry {
         registration: facts.registration,
@@ -264,6 +266,7 @@ pub fn decide_registration(
         registered_at: facts.now,
         liveness,
         heard: Heard::Here,
+        stored_seen: facts.now,
     };
     Ok(RegistrationPlan { server_id: registration.server_id, entry, displaced, spent })
 }

@@ -21,13 +21,21 @@
 //! # Where the state lives
 //!
 //! The whole registry is in memory, rebuilt at start from `server` (one row per registration) and `liveness` (one row
-//! for all). What a stop without warning may cost: signs of life of the last flush interval, and the nonces of
-//! heartbeats, for which the signed time stands in ([`proof`]). Used nonces of registrations and removals are in
+//! for all). What a stop without warning may cost: signs of life since the last flush, but never a server that was
+//! heard within the last half of its life ([`liveness`]); and the nonces of heartbeats, for which the signed time
+//! stands in ([`proof`]). Used nonces of registrations and removals are in
 //! `proof` until they could not be replayed anyway. The signed copy of the list is in memory only.
 //!
-//! Reading order: [`registry`] (what is kept), [`admission`] (who gets in, stays in and out), [`endpoint`] and
-//! [`proof`] (what admission checks), [`liveness`] (when heartbeats are written down), [`list`] (when to sign again),
-//! `wire`, `store`, [`object`].
+//! # Who may do what
+//!
+//! Holders of the registry secret and operators may register, beat and remove under any id. In an open development
+//! service everybody may, except that a living server keeps its id against other keys that sign, and one that
+//! registered with a signature against everybody without its key. Whoever has no authority may remove a server with a
+//! signature by its key, and learns nothing about servers otherwise.
+//!
+//! Reading order: [`registry`] (what is kept), [`admission`] (who gets in, stays in and out), [`member`], [`endpoint`]
+//! and [`proof`] (what admission checks), [`liveness`] (when heartbeats are written down), [`list`] (when to sign
+//! again), `wire`, `store`, [`object`].
 
 pub mod admission;
 pub mod endpoint;

@@ -86,6 +86,7 @@ impl ServerRegistry {
         for (server_id, mut entry) in store::load_servers(sql)? {
             if let Some(liveness) = liveness_by_registration.get(&entry.registration) {
                 entry.liveness = *liveness;
+                entry.stored_seen = liveness.last_seen;
             }
             roster.put(server_id, entry);
         }
@@ -150,11 +151,15 @@ impl ServerRegistry {
         };
         let liveness = decide_beat(now, entry, used, &beat)?;
         let was_alive = entry.is_some_and(|entry| self.roster.is_alive(entry, now));
-        if entry.is_some_and(|before| self.coalescing.flush(before, now) == Due::Now) {
+        let flush = entry.map_or(Due::NotYet, |before| self.coalescing.flush(before, now));
+        if flush == Due::Now {
             turn.commit(vec![self.snapshot_with(id, liveness, now).map_err(fault)?]).map_err(fault)?;
-            self.coalescing.flushed(now);
         }
         self.roster.hear(id, liveness);
+        if flush == Due::Now {
+            self.coalescing.flushed(now);
+            self.roster.flushed();
+        }
         if let Some(nonce) = beat.proof.nonce() {
             self.beat_nonces.remember(id, nonce, now);
         }

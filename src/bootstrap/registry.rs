@@ -31,7 +31,8 @@ pub struct Liveness {
     pub counters: Counters,
     /// The last sequence number of this registration, if it sends any.
     pub sequence: Option<u64>,
-    /// The newest time that the server has signed, if it signs.
+    /// The newest time that the server has signed in a heartbeat, if it signs; before the first, a time that its
+    /// heartbeats must be newer than.
     pub signed_at: Option<Timestamp>,
 }
 
@@ -71,6 +72,8 @@ pub struct Entry {
     pub liveness: Liveness,
     /// Where the liveness is known from. Not stored.
     pub heard: Heard,
+    /// The last sign of life that storage knows. Not stored by itself.
+    pub stored_seen: Timestamp,
 }
 
 /// Whether one more server fits.
@@ -153,6 +156,13 @@ impl Roster {
         if let Some(entry) = self.entry_by_id.get_mut(id) {
             entry.liveness = liveness;
             entry.heard = Heard::Here;
+        }
+    }
+
+    /// Storage knows everybody's liveness now.
+    pub fn flushed(&mut self) {
+        for entry in self.entry_by_id.values_mut() {
+            entry.stored_seen = entry.liveness.last_seen;
         }
     }
 

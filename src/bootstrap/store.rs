@@ -67,6 +67,7 @@ fn parse_server(row: &Row) -> Result<(String, Entry), Fault> {
         registered_at,
         liveness: Liveness { last_seen: registered_at, counters, sequence: None, signed_at },
         heard: Heard::Stored,
+        stored_seen: registered_at,
     };
     Ok((row.text(0)?.to_owned(), entry))
 }

@@ -7,7 +7,7 @@ pub(super) fn all() -> Map<String, Value> {
     let mut schemas = Map::new();
     for (name, schema) in [
         ("Problem", problem()),
-        ("ApiInfo", api_info()),
+        ("Overview", overview()),
         ("Health", health()),
         ("Readiness", readiness()),
         ("ServerEntry", server_entry()),
@@ -68,7 +68,7 @@ fn problem() -> Value {
     )
 }
 
-fn api_info() -> Value {
+fn overview() -> Value {
     object(
         &["name", "version", "description", "endpoints"],
         json!({

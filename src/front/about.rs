@@ -8,7 +8,7 @@ use crate::kernel::time::Timestamp;
 
 /// `GET /` and `GET /api/info`: what the field's clients read, and where the documents are.
 #[derive(Debug, Clone, Serialize)]
-pub struct ApiInfo {
+pub struct Overview {
     name: &'static str,
     version: &'static str,
     description: &'static str,
@@ -63,8 +63,8 @@ pub struct ClassState {
 }
 
 /// The answer of `GET /` and `GET /api/info`.
-pub fn api_info() -> Result<Reply, Fault> {
-    Reply::json(&ApiInfo {
+pub fn overview() -> Result<Reply, Fault> {
+    Reply::json(&Overview {
         name: "Zajel Bootstrap Server",
         version: "4.0.0",
         description: "VPS server discovery and attestation service",
