@@ -1,10 +1,10 @@
 //! From a request to the place that answers it.
 
+use super::about;
 use super::auth::authorise;
 use super::docs;
 use super::find::{Found, find};
 use super::head::{Head, Method, Wish};
-use super::info;
 use super::routes::{Route, To};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
@@ -80,7 +80,7 @@ pub fn enter(
     };
     let route = Some(found.route);
     if found.route.operation == Operation::Health {
-        return Ok(Ok(Entered { route, step: Step::Answer(info::health(now)?) }));
+        return Ok(Ok(Entered { route, step: Step::Answer(about::health(now)?) }));
     }
     let admitted = settings
         .map_err(|_| Problem::plain(ErrorCode::Misconfigured))
@@ -118,7 +118,7 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, 
         To::Front => Step::Answer(match found.route.operation {
             Operation::OpenApi => docs::openapi(),
             Operation::Docs => docs::page(),
-            _ => info::api_info()?,
+            _ => about::overview()?,
         }),
         To::EveryClass => {
             Step::EveryClass { call: Call { operation: Operation::Probe, ..call(head, found, principal) } }

@@ -11,6 +11,18 @@ use crate::kernel::settings::Settings;
 ///
 /// Source: the OWASP REST security cheat sheet for answers that are data; a page brings its own policy.
 pub const CONSTANT_HEADERS: &[(&str, &str)] = &[
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    ("Vary", "Origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+];
+
+/// What a browser is told about calls from other origins, beside `Access-Control-Allow-Origin`.
+const CORS_HEADERS: &[(&str, &str)] = &[
     ("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
@@ -21,14 +33,6 @@ pub const CONSTANT_HEADERS: &[(&str, &str)] = &[
         "X-Bootstrap-Signature, X-Bootstrap-Signatures, X-Attestation-Token, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
     ),
     ("Access-Control-Max-Age", "600"),
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
-    ("Vary", "Origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
 ];
 
 /// An answer with everything on it, beside the constant headers.
@@ -52,6 +56,9 @@ pub fn finish(reply: Reply, head: &Head, standing: Standing, settings: Option<&S
         headers.push((Cow::Borrowed("Content-Type"), reply.media.content_type().to_owned()));
     }
     headers.push((Cow::Borrowed("X-Request-Id"), head.request_id.clone()));
+    if head.origin.is_some() || head.method == Method::Options {
+        headers.extend(CORS_HEADERS.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).to_owned())));
+    }
     if let Some(origin) = head.origin.as_ref().filter(|origin| settings.is_some_and(|all| all.origins.allows(origin))) {
         headers.push((Cow::Borrowed("Access-Control-Allow-Origin"), origin.clone()));
     }

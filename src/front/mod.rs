@@ -7,13 +7,13 @@
 //! Nothing here touches the platform or keeps state that must survive: the limiter and the list cache may vanish at any
 //! time without anybody being worse off.
 
+pub mod about;
 pub mod auth;
 pub mod docs;
 pub mod enter;
 pub mod find;
 pub mod finish;
 pub mod head;
-pub mod info;
 pub mod limiter;
 pub mod list_cache;
 pub mod log;

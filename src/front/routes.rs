@@ -117,13 +117,13 @@ const ATTEST: To = To::Later(Class::AttestationRegistry);
 /// Every route of the service.
 pub const ROUTES: &[Route] = &[
     Route {
-        answers: &[ok("ApiInfo")],
-        ..get("/", Operation::ApiInfo, To::Front, Who::Anyone, "What this service is and where its endpoints stand.")
+        answers: &[ok("Overview")],
+        ..get("/", Operation::Overview, To::Front, Who::Anyone, "What this service is and where its endpoints stand.")
     },
     socket("/", Operation::SignalRoot, LOBBY, "Signaling in the lobby; greets with `server_info`."),
     Route {
-        answers: &[ok("ApiInfo")],
-        ..get("/api/info", Operation::ApiInfo, To::Front, Who::Anyone, "The same document as `/`.")
+        answers: &[ok("Overview")],
+        ..get("/api/info", Operation::Overview, To::Front, Who::Anyone, "The same document as `/`.")
     },
     Route {
         answers: &[ok("Health")],

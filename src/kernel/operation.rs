@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "each is described by its row in front::routes")]
 pub enum Operation {
-    ApiInfo,
+    Overview,
     Health,
     Ready,
     OpenApi,

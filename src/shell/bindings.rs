@@ -3,7 +3,7 @@
 use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::WebSocket;
+use web_sys::{Request, WebSocket};
 use worker::worker_sys::{DurableObjectStorage, SqlStorage};
 
 #[wasm_bindgen(module = "/src/shell/glue.mjs")]
@@ -16,13 +16,17 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = readAll)]
     pub(super) fn read_all(sql: &SqlStorage, statement: &str, params: Array) -> Result<Array, JsValue>;
 
-    /// A response whose headers are `constant` with `pairs` (name, value, name, value, …) set on top.
+    /// A response whose headers are `constant` with `headers` (`name\nvalue\n…`) set on top.
     #[wasm_bindgen(js_name = respond)]
-    pub(super) fn respond(status: u16, constant: &JsValue, pairs: Array, body: JsValue) -> JsValue;
+    pub(super) fn respond(status: u16, constant: &JsValue, headers: &str, body: Option<&str>) -> JsValue;
 
-    /// Headers to be given to [`respond`] again and again.
+    /// Headers (`name\nvalue\n…`) to be given to [`respond`] again and again.
     #[wasm_bindgen(js_name = constantHeaders)]
-    pub(super) fn constant_headers(pairs: Array) -> JsValue;
+    pub(super) fn constant_headers(headers: &str) -> JsValue;
+
+    /// Method, URL and the headers that the front looks at, one a line, in one crossing.
+    #[wasm_bindgen(js_name = readHead)]
+    pub(super) fn read_head(request: &Request, client_address_header: &str) -> String;
 
     /// An accepted upgrade; `socket` is the client's end.
     #[wasm_bindgen(js_name = upgraded)]

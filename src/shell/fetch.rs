@@ -10,11 +10,11 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 
 use super::ambient::{self, Configured, SystemEntropy, platform};
-use super::bindings::{call_object, constant_headers, open_object, read_body, respond};
+use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond};
+use crate::front::about::{self, ClassState};
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
 use crate::front::finish::{CONSTANT_HEADERS, finish};
 use crate::front::head::{Head, Method, Wish, accept_request_id, trace_id};
-use crate::front::info::{self, ClassState};
 use crate::front::limiter::{Limiter, Standing};
 use crate::front::list_cache::ListCache;
 use crate::front::log;
@@ -168,7 +168,7 @@ async fn probe_all(env: &JsValue, call: Call, visit: &Visit) -> Result<Reply, Fa
         }
     });
     let missing = visit.configured.as_ref().map(|settings| settings.missing_secrets.clone()).unwrap_or_default();
-    info::readiness(join_all(asked).await, missing)
+    about::readiness(join_all(asked).await, missing)
 }
 
 impl Visit {
@@ -179,13 +179,9 @@ impl Visit {
     fn answer(&self, reply: Reply) -> JsValue {
         let finished = finish(reply, &self.head, self.standing, self.configured.as_deref().ok());
         self.log(finished.status);
-        let pairs = Array::new();
-        for (name, value) in &finished.headers {
-            pairs.push(&JsValue::from_str(name));
-            pairs.push(&JsValue::from_str(value));
-        }
-        let body = finished.body.as_deref().map_or(JsValue::NULL, JsValue::from_str);
-        with_memory(0, |memory| respond(finished.status, &memory.constant, pairs, body))
+        let mut headers = String::with_capacity(512);
+        finished.headers.iter().for_each(|(name, value)| push_header(&mut headers, name, value));
+        with_memory(0, |memory| respond(finished.status, &memory.constant, &headers, finished.body.as_deref()))
     }
 
     fn answer_or_fail(&self, reply: Result<Reply, Fault>) -> JsValue {
@@ -217,52 +213,59 @@ fn with_memory<T>(limit_per_minute: u64, use_it: impl FnOnce(&mut Memory) -> T) 
         let memory = slot.get_or_insert_with(|| Memory {
             limiter: Limiter::new(limit_per_minute),
             list: ListCache::default(),
-            constant: constant_headers(
-                CONSTANT_HEADERS
-                    .iter()
-                    .flat_map(|(name, value)| [name, value])
-                    .map(|text| JsValue::from_str(text))
-                    .collect(),
-            ),
+            constant: constant_headers(&constant_text()),
         });
         use_it(memory)
     })
 }
 
+fn constant_text() -> String {
+    let mut text = String::new();
+    CONSTANT_HEADERS.iter().for_each(|(name, value)| push_header(&mut text, name, value));
+    text
+}
+
+fn push_header(text: &mut String, name: &str, value: &str) {
+    text.push_str(name);
+    text.push('\n');
+    text.push_str(value);
+    text.push('\n');
+}
+
 fn read_head(request: &Request, client_address_header: &str) -> Head {
-    let headers = request.headers();
-    let header = |name: &str| headers.get(name).ok().flatten();
-    let url = request.url();
-    let target = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let text = bindings::read_head(request, client_address_header);
+    let mut lines = text.split('\n');
+    let mut line = || lines.next().filter(|line| !line.is_empty());
+    let method = Method::parse(line().unwrap_or_default());
+    let url = line().unwrap_or_default();
+    let target = url.split_once("://").map_or(url, |(_, rest)| rest);
     let target = target.find('/').and_then(|at| target.get(at..)).unwrap_or("/");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let wants_socket = header("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
-    let own_id = header("X-Request-Id").and_then(|id| accept_request_id(&id).map(str::to_owned));
+    let wants_socket = line().is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
     Head {
-        method: Method::parse(&request.method()),
+        method,
         path: path.to_owned(),
         query: query.to_owned(),
         wish: if wants_socket { Wish::Socket } else { Wish::Answer },
-        client: ClientNetwork::from_header(header(client_address_header).as_deref()),
-        origin: header("Origin"),
-        authorization: header("Authorization"),
-        if_none_match: header("If-None-Match"),
-        if_match: header("If-Match"),
-        content_length: header("Content-Length").and_then(|length| length.parse().ok()),
-        request_id: own_id.unwrap_or_else(|| hex::encode(random_bytes::<12>(&mut SystemEntropy))),
-        trace_id: header("traceparent").and_then(|value| trace_id(&value).map(str::to_owned)),
+        client: ClientNetwork::from_header(line()),
+        origin: line().map(str::to_owned),
+        authorization: line().map(str::to_owned),
+        if_none_match: line().map(str::to_owned),
+        if_match: line().map(str::to_owned),
+        content_length: line().and_then(|length| length.parse().ok()),
+        request_id: line()
+            .and_then(accept_request_id)
+            .map_or_else(|| hex::encode(random_bytes::<12>(&mut SystemEntropy)), str::to_owned),
+        trace_id: line().and_then(trace_id).map(str::to_owned),
     }
 }
 
 /// An answer that leaves an object without passing through the front: refused upgrades.
 pub(super) fn plain_response(reply: &Reply) -> JsValue {
-    let pairs = Array::new();
-    let media = (std::borrow::Cow::Borrowed("Content-Type"), reply.media.content_type().to_owned());
-    for (name, value) in reply.headers.iter().chain([&media]) {
-        pairs.push(&JsValue::from_str(name));
-        pairs.push(&JsValue::from_str(value));
-    }
-    with_memory(0, |memory| respond(reply.status, &memory.constant, pairs, JsValue::from_str(&reply.body)))
+    let mut headers = String::new();
+    push_header(&mut headers, "Content-Type", reply.media.content_type());
+    reply.headers.iter().for_each(|(name, value)| push_header(&mut headers, name, value));
+    with_memory(0, |memory| respond(reply.status, &memory.constant, &headers, Some(&reply.body)))
 }
 
 /// An answer on its way from an object to the front.

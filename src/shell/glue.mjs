@@ -16,16 +16,41 @@ export function readAll(sql, statement, params) {
   return Array.from(sql.exec(statement, ...params).raw());
 }
 
-export function constantHeaders(pairs) {
+/** Headers from "name\nvalue\nname\nvalue". */
+export function constantHeaders(text) {
   const headers = new Headers();
-  for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
+  setAll(headers, text);
   return headers;
 }
 
-export function respond(status, constant, pairs, body) {
-  const headers = new Headers(constant);
-  for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
-  return new Response(body, { status, headers });
+function setAll(headers, text) {
+  const parts = text.split("\n");
+  for (let i = 0; i + 1 < parts.length; i += 2) headers.set(parts[i], parts[i + 1]);
+}
+
+export function respond(status, constant, headers, body) {
+  const response = new Response(body, { status, headers: constant });
+  setAll(response.headers, headers);
+  return response;
+}
+
+/** The parts of a request that the front looks at, one a line; an absent header is an empty line. */
+export function readHead(request, clientAddressHeader) {
+  const { headers } = request;
+  const get = (name) => headers.get(name) ?? "";
+  return [
+    request.method,
+    request.url,
+    get("upgrade"),
+    get(clientAddressHeader),
+    get("origin"),
+    get("authorization"),
+    get("if-none-match"),
+    get("if-match"),
+    get("content-length"),
+    get("x-request-id"),
+    get("traceparent"),
+  ].join("\n");
 }
 
 export function upgraded(socket) {

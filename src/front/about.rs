@@ -8,8 +8,7 @@ use crate::kernel::time::Timestamp;
 
 /// `GET /` and `GET /api/info`: what the field's clients read, and where the documents are.
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-pub struct ApiInfo {
+pub struct Overview {
     name: &'static str,
     version: &'static str,
     description: &'static str,
@@ -20,7 +19,6 @@ pub struct ApiInfo {
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 struct Endpoints {
     health: &'static str,
     list_servers: &'static str,
@@ -37,7 +35,6 @@ struct Endpoints {
 
 /// `GET /health`.
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Health {
     status: &'static str,
     service: &'static str,
@@ -47,7 +44,6 @@ pub struct Health {
 /// `GET /ready`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Readiness {
     /// Whether every class answered.
     pub ready: bool,
@@ -59,7 +55,6 @@ pub struct Readiness {
 
 /// One class in [`Readiness`].
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct ClassState {
     /// The class.
     pub class: &'static str,
@@ -68,8 +63,8 @@ pub struct ClassState {
 }
 
 /// The answer of `GET /` and `GET /api/info`.
-pub fn api_info() -> Result<Reply, Fault> {
-    Reply::json(&ApiInfo {
+pub fn overview() -> Result<Reply, Fault> {
+    Reply::json(&Overview {
         name: "Zajel Bootstrap Server",
         version: "4.0.0",
         description: "VPS server discovery and attestation service",
