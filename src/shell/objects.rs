@@ -13,7 +13,7 @@ use crate::kernel::time::Timestamp;
 /// The schema of a class.
 pub(super) const fn migrations(class: Class) -> &'static [Migration] {
     match class {
-        Class::SignalingRoom => &[],
+        Class::SignalingRoom => crate::signaling::object::MIGRATIONS,
         Class::ServerRegistry => crate::bootstrap::MIGRATIONS,
         Class::RelayRegistry | Class::AttestationRegistry => &[],
     }
@@ -28,7 +28,7 @@ pub(super) fn load(
     restored: Vec<Restored>,
 ) -> Result<Box<dyn Object>, Fault> {
     Ok(match class {
-        Class::SignalingRoom => Box::new(crate::kernel::object::Unbuilt),
+        Class::SignalingRoom => Box::new(crate::signaling::object::SignalingRoom::load(settings, sql, now, restored)?),
         Class::ServerRegistry => Box::new(crate::bootstrap::ServerRegistry::load(settings, sql, now, restored)?),
         Class::RelayRegistry | Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
     })
