@@ -30,7 +30,7 @@
 //! - A refused message changes nothing and tells nobody anything, except that while a network is out of tries its
 //!   carried messages still arrive (see `object.rs`).
 //! - Payloads are carried byte for byte, at most 64 brackets deep, and never decoded.
-//! - Nothing here logs.
+//! - Nothing here logs, and `{:?}` of no type here shows a code or a payload.
 //!
 //! # Where state lives
 //!

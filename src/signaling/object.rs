@@ -26,7 +26,6 @@ use crate::kernel::time::Timestamp;
 pub use super::store::MIGRATIONS;
 
 /// A signaling room with its sockets and its ledger of tries.
-#[derive(Debug)]
 pub struct SignalingRoom {
     sockets: Sockets,
     room: Room,
