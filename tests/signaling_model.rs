@@ -295,7 +295,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         20 => (0..6_usize, text).prop_map(|(by, text)| Deed::Say { by, text }),
         1 => (0..6_usize).prop_map(|by| Deed::Binary { by }),
         1 => (0..6_usize).prop_map(|by| Deed::Leave { by }),
-        2 => prop_oneof![1..40_000_u64, Just(WARNING_MS), Just(TIMEOUT_MS), Just(900_000)].prop_map(|ms| Deed::Wait { ms }),
+        2 => prop_oneof![1..40_000_u64, Just(WARNING_MS), Just(TIMEOUT_MS), Just(900_000)]
+            .prop_map(|ms| Deed::Wait { ms }),
     ]
 }
 
@@ -347,7 +348,8 @@ proptest! {
     fn after_a_fault_nobody_was_told_anything(deeds in prop::collection::vec(deed(), 1..60)) {
         let mut stage = room(&[("SIGNAL_PAIR_REQUESTS_PER_MINUTE", "1000"), ("SIGNAL_UNKNOWN_CODES_PER_MINUTE", "2")]);
         play(&mut stage, &deeds);
-        let (one, other) = (stage.open(&from(Operation::SignalRoom, "192.0.2.9")), stage.open(&from(Operation::SignalRoom, "192.0.2.8")));
+        let one = stage.open(&from(Operation::SignalRoom, "192.0.2.9"));
+        let other = stage.open(&from(Operation::SignalRoom, "192.0.2.8"));
         stage.say(one, r#"{"type":"register","pairingCode":"one"}"#);
         stage.say(other, r#"{"type":"register","pairingCode":"other"}"#);
         let (peers, dump) = (stage.peers.clone(), stage.database.dump());

@@ -249,7 +249,11 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_attachment_is_a_fault_and_no_panic(record in record(), at in any::<prop::sample::Index>(), junk in "\\PC{0,9}") {
+    fn a_cut_attachment_is_a_fault_and_no_panic(
+        record in record(),
+        at in any::<prop::sample::Index>(),
+        junk in "\\PC{0,9}",
+    ) {
         let text = encode(7, &encode_tail(&socket(7), Some(&record)));
         let cut: String = text.chars().take(at.index(text.chars().count())).collect();
         // A cut at the end of the socket's part leaves a socket without a record; any other is noticed.
