@@ -20,7 +20,7 @@ use support::Stage;
 use waystation::kernel::object::Conn;
 use waystation::kernel::operation::Operation;
 use waystation::kernel::time::Timestamp;
-use waystation::signaling::message::{Answer, Dialect, Message, Registration};
+use waystation::signaling::message::{Answer, Dialect, Json, Message, Registration, SignalKind};
 use waystation::signaling::object::SignalingRoom;
 use waystation::signaling::room::{Room, Times};
 
@@ -295,7 +295,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         20 => (0..6_usize, text).prop_map(|(by, text)| Deed::Say { by, text }),
         1 => (0..6_usize).prop_map(|by| Deed::Binary { by }),
         1 => (0..6_usize).prop_map(|by| Deed::Leave { by }),
-        2 => prop_oneof![1..40_000_u64, Just(WARNING_MS), Just(TIMEOUT_MS), Just(900_000)].prop_map(|ms| Deed::Wait { ms }),
+        2 => prop_oneof![1..40_000_u64, Just(WARNING_MS), Just(TIMEOUT_MS), Just(900_000)]
+            .prop_map(|ms| Deed::Wait { ms }),
     ]
 }
 
@@ -347,7 +348,8 @@ proptest! {
     fn after_a_fault_nobody_was_told_anything(deeds in prop::collection::vec(deed(), 1..60)) {
         let mut stage = room(&[("SIGNAL_PAIR_REQUESTS_PER_MINUTE", "1000"), ("SIGNAL_UNKNOWN_CODES_PER_MINUTE", "2")]);
         play(&mut stage, &deeds);
-        let (one, other) = (stage.open(&from(Operation::SignalRoom, "192.0.2.9")), stage.open(&from(Operation::SignalRoom, "192.0.2.8")));
+        let one = stage.open(&from(Operation::SignalRoom, "192.0.2.9"));
+        let other = stage.open(&from(Operation::SignalRoom, "192.0.2.8"));
         stage.say(one, r#"{"type":"register","pairingCode":"one"}"#);
         stage.say(other, r#"{"type":"register","pairingCode":"other"}"#);
         let (peers, dump) = (stage.peers.clone(), stage.database.dump());
@@ -442,6 +444,27 @@ fn endless_distinct_codes_leave_nothing_behind() {
     machine.leave(Conn(1), &mut effects);
     machine.leave(Conn(0), &mut effects);
     assert_eq!(machine, Room::new(times));
+}
+
+#[test]
+fn codes_and_payloads_cannot_be_printed() {
+    let times = Times { warning_ms: WARNING_MS, timeout_ms: TIMEOUT_MS };
+    let (mut machine, now) = (Room::new(times), Timestamp::from_millis(1_800_000_000_000));
+    let mut effects = Vec::new();
+    let messages = [
+        (0, registration("SECRET-0", "")),
+        (1, registration("SECRET-1", "")),
+        (0, Message::PairRequest { target: "SECRET-1".into(), proposed_name: Some(Json("\"SECRET\"")) }),
+        (0, Message::LinkRequest { device: "SECRET-1".into(), public_key: "k".into(), device_name: "web".into() }),
+        (0, Message::Signal { kind: SignalKind::Offer, target: "SECRET-1".into(), payload: Some(Json("\"SECRET\"")) }),
+        (0, Message::Signal { kind: SignalKind::Offer, target: "SECRET-2".into(), payload: None }),
+    ];
+    for (conn, message) in messages {
+        let said = format!("{message:?}");
+        let outcome = machine.handle(now, Conn(conn), message, &mut effects);
+        let printed = format!("{said} {outcome:?} {effects:?} {machine:?} {:?}", machine.record(Conn(0)));
+        assert!(printed.contains("[code]") && !printed.contains("SECRET"), "{printed}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{ATTACHMENT_BYTES_MAX, Conn};
 use waystation::kernel::operation::Operation;
 use waystation::kernel::time::Timestamp;
-use waystation::signaling::codes::{Identity, KEMS_BYTES_MAX, KEY_BYTES_MAX, PQ_KEY_BYTES_MAX, Partner};
+use waystation::signaling::codes::{Code, Identity, KEMS_BYTES_MAX, KEY_BYTES_MAX, PQ_KEY_BYTES_MAX, Partner};
 use waystation::signaling::message::Dialect;
 use waystation::signaling::pairing::ASKED_MAX;
 use waystation::signaling::room::{Link, PARTNERS_MAX, Record, Request, Stage};
@@ -212,7 +212,7 @@ fn record() -> impl Strategy<Value = Record> {
         (prop::collection::vec(request, 0..4), prop::option::of(link), prop::collection::vec(any::<u64>(), 0..4));
     (identity, lists).prop_map(|((code, key, pq, protocol_version, kems), (requests, link, partners))| Record {
         identity: Rc::new(Identity {
-            code: Rc::from(code),
+            code: Code::from(code.as_str()),
             public_key: Rc::from(key),
             pq_public_key: optional(&pq),
             protocol_version,
@@ -221,13 +221,13 @@ fn record() -> impl Strategy<Value = Record> {
         requests: requests
             .into_iter()
             .map(|(target, at, warned)| Request {
-                target: Rc::from(target),
+                target: Code::from(target.as_str()),
                 asked_at: Timestamp::from_millis(at),
                 stage: if warned { Stage::Warned } else { Stage::Fresh },
             })
             .collect(),
         link: link.map(|(device, key, name, at)| Link {
-            device: Rc::from(device),
+            device: Code::from(device.as_str()),
             public_key: Rc::from(key),
             device_name: Rc::from(name),
             asked_at: Timestamp::from_millis(at),
@@ -249,7 +249,11 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_attachment_is_a_fault_and_no_panic(record in record(), at in any::<prop::sample::Index>(), junk in "\\PC{0,9}") {
+    fn a_cut_attachment_is_a_fault_and_no_panic(
+        record in record(),
+        at in any::<prop::sample::Index>(),
+        junk in "\\PC{0,9}",
+    ) {
         let text = encode(7, &encode_tail(&socket(7), Some(&record)));
         let cut: String = text.chars().take(at.index(text.chars().count())).collect();
         // A cut at the end of the socket's part leaves a socket without a record; any other is noticed.
@@ -262,7 +266,7 @@ proptest! {
 
 #[test]
 fn the_largest_attachment_fits_even_in_two_byte_units() {
-    let code: Rc<str> = Rc::from("🛰".repeat(128));
+    let code = Code::from("🛰".repeat(128).as_str());
     let (now, long) = (Timestamp::from_millis((1 << 53) - 1), |bytes: usize| Rc::<str>::from("k".repeat(bytes)));
     let identity = Identity {
         code: code.clone(),

@@ -29,9 +29,6 @@ use crate::kernel::time::Timestamp;
 const PING: &str = r#"{"type":"ping"}"#;
 const PONG: &str = r#"{"type":"pong"}"#;
 
-/// `WebSocket.OPEN`.
-const OPEN: u16 = 1;
-
 /// The object's memory. Thrown away on every fault, rebuilt from storage and attachments.
 struct Live {
     object: Box<dyn Object>,
@@ -188,16 +185,19 @@ impl ObjectHost {
         }
         let mut socket_by_conn = HashMap::new();
         let mut restored = Vec::new();
+        let mut newest = 0;
         for socket in self.state.get_websockets().map_err(|error| platform(&error))? {
             let kept = socket.deserialize_attachment().map_err(|error| platform(&error))?.as_string();
             let Some((conn, attachment)) = kept.as_deref().and_then(split_attachment) else { continue };
-            if socket.ready_state() == OPEN {
+            newest = newest.max(conn.0);
+            // A socket that is closing is restored too: its close event may be what woke the object.
+            if let Some(attachment) = attachment {
                 restored.push(Restored { conn, attachment: attachment.to_owned() });
                 mark_socket(&socket, conn.0);
                 socket_by_conn.insert(conn, socket);
             }
         }
-        let next_conn = socket_by_conn.keys().map(|conn| conn.0).max().unwrap_or(0).wrapping_add(1);
+        let next_conn = newest.wrapping_add(1);
         let backlog = Backlog::new(settings.signal.unread_bytes_max);
         let object = objects::load(self.class, settings, &self.sql, now, restored)?;
         Ok(Live { object, socket_by_conn, backlog, next_conn, armed: None })
@@ -293,22 +293,33 @@ impl ObjectHost {
 /// A ping that was answered within this time shows that the socket lives. Units: milliseconds; clients ping every 25 to 30 s.
 const PING_GRACE_MS: u64 = 5_000;
 
+/// Closes a socket for the object: its memory of the socket ends here, also over hibernation.
 fn close(live: &mut Live, conn: Conn, code: u16, reason: &str) {
     live.backlog.clear(conn);
     if let Some(socket) = live.socket_by_conn.remove(&conn) {
-        // An error means that it is closed already.
+        // Errors mean that it is closed already.
+        let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));
         let _ = socket.close_with_code_and_reason(code, reason);
     }
 }
 
+/// Stands between a connection's number and what the object attached.
+const ATTACHED: char = '|';
+/// Stands behind the number of a connection that the object has closed.
+const DISMISSED: char = '!';
+
 fn attach(socket: &WebSocket, conn: Conn, attachment: &str) -> Result<(), Fault> {
-    let kept = JsValue::from_str(&format!("{}|{attachment}", conn.0));
+    let kept = JsValue::from_str(&format!("{}{ATTACHED}{attachment}", conn.0));
     socket.serialize_attachment(kept).map_err(|error| platform(&error))
 }
 
-fn split_attachment(kept: &str) -> Option<(Conn, &str)> {
-    let (conn, attachment) = kept.split_once('|')?;
-    Some((Conn(conn.parse().ok()?), attachment))
+/// The number of a connection, and what the object attached unless it has closed it.
+fn split_attachment(kept: &str) -> Option<(Conn, Option<&str>)> {
+    if let Some(number) = kept.strip_suffix(DISMISSED).and_then(|number| number.parse().ok()) {
+        return Some((Conn(number), None));
+    }
+    let (number, attachment) = kept.split_once(ATTACHED)?;
+    Some((Conn(number.parse().ok()?), Some(attachment)))
 }
 
 /// The connection number of a socket that woke the object, from what is kept with it; 0 when it is none of ours.

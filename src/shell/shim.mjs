@@ -74,6 +74,17 @@ export default {
   },
 };
 
+/** Completes the closing handshake with the client's code. The runtime does not do it for hibernating sockets. */
+function answerClose(socket, code) {
+  try {
+    // 1005, 1006 and 1015 mean that no code came, and may not be sent (RFC 6455, section 7.4.1).
+    if (code === 1005 || code === 1006 || code === 1015) socket.close();
+    else socket.close(code);
+  } catch {
+    // Closed by both sides already.
+  }
+}
+
 /** The class of that name, backed by an ObjectHost of the current WASM instance. */
 function durable(name) {
   return class extends DurableObject {
@@ -111,7 +122,8 @@ function durable(name) {
       });
     }
 
-    webSocketClose(socket) {
+    webSocketClose(socket, code) {
+      answerClose(socket, code);
       guarded(() => this.#hosted().closed(this.#connOf(socket)));
     }
 

@@ -1,5 +1,8 @@
 //! What a code, a key and a call id look like, and who a peer is.
 
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use base64::Engine as _;
@@ -64,11 +67,41 @@ pub fn is_uuid_v4(text: &str) -> bool {
         })
 }
 
+/// A code that somebody holds or is asked for. Shared, and never printed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(Rc<str>);
+
+impl From<&str> for Code {
+    fn from(text: &str) -> Self {
+        Self(Rc::from(text))
+    }
+}
+
+impl Deref for Code {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Code {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[code]")
+    }
+}
+
 /// What a registered peer has said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The code under which it is reached.
-    pub code: Rc<str>,
+    pub code: Code,
     /// Empty when it gave none.
     pub public_key: Rc<str>,
     /// Passed on to matched peers.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::codes::Identity;
+use super::codes::{Code, Identity};
 use super::message::{CallFields, CallKind, Dialect, Json, SignalKind};
 use crate::kernel::object::Conn;
 
@@ -35,16 +35,16 @@ pub enum Role {
 pub enum Event<'a> {
     ServerInfo,
     Pong,
-    Registered { code: Rc<str>, dialect: Dialect },
+    Registered { code: Code, dialect: Dialect },
     PairIncoming { from: Rc<Identity>, expires_in_ms: u64, proposed_name: Option<Json<'a>> },
     PairMatched { peer: Rc<Identity>, role: Role },
-    PairRejected { peer: Rc<str> },
-    PairExpiring { peer: Rc<str>, remaining_s: u64 },
-    PairTimeout { peer: Rc<str> },
-    PeerJoined { code: Rc<str> },
-    PeerLeft { code: Rc<str> },
-    Signal { kind: SignalKind, from: Rc<str>, payload: Option<Json<'a>> },
-    Call { kind: CallKind, from: Rc<str>, fields: CallFields<'a>, payload: Option<Json<'a>> },
+    PairRejected { peer: Code },
+    PairExpiring { peer: Code, remaining_s: u64 },
+    PairTimeout { peer: Code },
+    PeerJoined { code: Code },
+    PeerLeft { code: Code },
+    Signal { kind: SignalKind, from: Code, payload: Option<Json<'a>> },
+    Call { kind: CallKind, from: Code, fields: CallFields<'a>, payload: Option<Json<'a>> },
     Link(LinkEvent<'a>),
 }
 
@@ -54,7 +54,7 @@ pub enum Event<'a> {
 pub enum LinkEvent<'a> {
     /// To the device: somebody asks.
     Asked {
-        device: Rc<str>,
+        device: Code,
         public_key: Rc<str>,
         device_name: Rc<str>,
         expires_in_ms: u64,
@@ -66,16 +66,16 @@ pub enum LinkEvent<'a> {
     },
     /// To the device: that is whom you said yes to.
     ToBrowser {
-        device: Rc<str>,
+        device: Code,
         public_key: Rc<str>,
-        browser: Rc<str>,
+        browser: Code,
         device_name: Rc<str>,
     },
     Rejected {
-        device: Rc<str>,
+        device: Code,
     },
     Timeout {
-        device: Rc<str>,
+        device: Code,
     },
 }
 
@@ -109,7 +109,7 @@ pub enum Refusal {
     /// The code is held by another socket.
     CodeTaken,
     /// The code to reach is not here; the code as the speaker wrote it, cut to a bounded length.
-    PeerNotFound(String),
+    PeerNotFound(Code),
     /// The pair request reaches nobody; deliberately says no more.
     PairUnprocessed,
     /// There is nothing to answer.

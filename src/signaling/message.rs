@@ -1,10 +1,17 @@
 //! What a socket can say, in types. Borrowed from the frame it came in, so that payloads are passed on undecoded.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// JSON text that was seen to be valid and is passed on byte for byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Json<'a>(pub &'a str);
+
+impl fmt::Debug for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[json]")
+    }
+}
 
 /// Whose rules and sentences a socket lives by; decided by the path it came in on.
 ///
@@ -82,7 +89,7 @@ impl CallKind {
 }
 
 /// `register` with a pairing code.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Registration<'a> {
     /// In which words the answer is wanted.
     pub dialect: Dialect,
@@ -113,8 +120,8 @@ pub struct CallFields<'a> {
     pub reason: Option<Json<'a>>,
 }
 
-/// One message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One message. Printed by its kind only: the rest names codes.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A sign of life that wants one back.
     Ping,
@@ -183,5 +190,20 @@ impl Message<'_> {
             Self::LinkRequest { device, .. } => Some(device),
             Self::Ping | Self::Register(_) | Self::PairResponse { .. } | Self::LinkResponse { .. } => None,
         }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ping => "ping",
+            Self::Register(_) => "register",
+            Self::PairRequest { .. } => "pair_request",
+            Self::PairResponse { .. } => "pair_response",
+            Self::Signal { kind, .. } => kind.name(),
+            Self::Call { kind, .. } => kind.name(),
+            Self::LinkRequest { .. } => "link_request",
+            Self::LinkResponse { .. } => "link_response",
+        })
     }
 }

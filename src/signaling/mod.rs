@@ -20,17 +20,18 @@
 //! # Invariants
 //!
 //! - A code has one holder; a socket has one code. Taking another code is leaving and coming.
-//! - A code is told only to the peer it was asked by or matched with. `peer_joined` and `peer_left` go to the peers that
-//!   remember a match with the one who comes or goes; a peer that comes back remembers nobody, because code and key are
-//!   public and prove nothing.
+//! - A code is told only to the peer that was asked, matched, or sent a message. `peer_joined` and
+//!   `peer_left` go to the peers that remember a match with the one who comes or goes; a peer that comes back remembers
+//!   nobody, because code and key are public and prove nothing.
 //! - A request that reaches nobody (unknown, one's own, full) is answered in one way and costs one way.
 //! - A request or link lives `PAIR_TIMEOUT_MS` from its last repetition and ends earlier when either side leaves. The
-//!   asker is told `pair_timeout` (or `link_timeout`) whether time or the other side ended it: clients know that message.
+//!   asker is told `pair_timeout` (or `link_timeout`) whether time or the other side ended it: clients know that
+//!   message.
 //! - At most 10 requests wait at a peer, at most 10 of one peer wait; one link waits at a device, and the first stays.
 //! - A refused message changes nothing and tells nobody anything, except that while a network is out of tries its
 //!   carried messages still arrive (see `object.rs`).
 //! - Payloads are carried byte for byte, at most 64 brackets deep, and never decoded.
-//! - Nothing here logs.
+//! - Nothing here logs, and `{:?}` of no type here shows a code or a payload.
 //!
 //! # Where state lives
 //!

@@ -26,7 +26,6 @@ use crate::kernel::time::Timestamp;
 pub use super::store::MIGRATIONS;
 
 /// A signaling room with its sockets and its ledger of tries.
-#[derive(Debug)]
 pub struct SignalingRoom {
     sockets: Sockets,
     room: Room,
@@ -231,9 +230,9 @@ fn known_guesses(ledger: &mut Ledger, sql: &dyn Sql, network: &ClientNetwork) ->
 
 /// Handles a message of a network that may not try another code.
 ///
-/// Requests are refused. What is to be carried to an acquaintance is carried. Anything else is refused in the same words
-/// whether or not the code is in use, so that the words say nothing; but when it is, the message is carried all the
-/// same, because others behind the same address should not be cut off from the peers they know.
+/// Requests are refused. What is to be carried to an acquaintance is carried. Anything else is refused in the same
+/// words whether or not the code is in use, so that the words say nothing; but when it is, the message is carried all
+/// the same, because others behind the same address should not be cut off from the peers they know.
 fn follow_refused<'a>(
     room: &mut Room,
     (now, conn, tries): (Timestamp, Conn, Tries),

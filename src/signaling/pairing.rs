@@ -2,8 +2,7 @@
 //!
 //! A request that reaches nobody is refused in one way, whatever the cause, so that nobody learns which codes exist.
 
-use std::rc::Rc;
-
+use super::codes::Code;
 use super::event::{Effect, Event, Refusal, Role};
 use super::message::{Answer, Json};
 use super::room::{Due, Request, Room, Stage};
@@ -95,7 +94,7 @@ impl Room {
     }
 
     /// The request's timer, which is not among the timers any more, has rung.
-    pub(super) fn expire_request(&mut self, now: Timestamp, conn: Conn, target: &Rc<str>, out: &mut Vec<Effect<'_>>) {
+    pub(super) fn expire_request(&mut self, now: Timestamp, conn: Conn, target: &Code, out: &mut Vec<Effect<'_>>) {
         let (times, to) = (self.times, self.conn_by_code.get(target).copied());
         let Some(peer) = self.peers.get_mut(&conn) else { return };
         let Some(request) = peer.record.requests.iter_mut().find(|request| request.target == *target) else { return };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::codes::{Identity, Partner};
+use super::codes::{Code, Identity, Partner};
 use super::event::{Effect, Event, Refusal};
 use super::message::{Message, Registration, Standing};
 use crate::kernel::object::Conn;
@@ -52,7 +52,7 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The code of the peer that was asked.
-    pub target: Rc<str>,
+    pub target: Code,
     /// When.
     pub asked_at: Timestamp,
     /// Whether it was warned of.
@@ -63,7 +63,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The code of the device that was asked.
-    pub device: Rc<str>,
+    pub device: Code,
     /// The browser's key for this link.
     pub public_key: Rc<str>,
     /// What the browser calls itself.
@@ -102,7 +102,7 @@ impl Peer {
 /// What ends, or is warned of, at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    Request(Rc<str>),
+    Request(Code),
     Link,
 }
 
@@ -111,7 +111,7 @@ pub(super) enum Due {
 pub struct Room {
     pub(super) times: Times,
     pub(super) peers: HashMap<Conn, Peer>,
-    pub(super) conn_by_code: HashMap<Rc<str>, Conn>,
+    pub(super) conn_by_code: HashMap<Code, Conn>,
     /// Who remembers a partner, present or not.
     pub(super) conns_by_partner: HashMap<Partner, BTreeSet<Conn>>,
     pub(super) timers: BTreeSet<(Timestamp, Conn, Due)>,
@@ -242,7 +242,7 @@ impl Room {
     }
 
     /// Where a carried message goes, and the code it comes from.
-    fn address(&self, conn: Conn, target: &str) -> Result<(Conn, Rc<str>), Refusal> {
+    fn address(&self, conn: Conn, target: &str) -> Result<(Conn, Code), Refusal> {
         let from = self.peer(conn)?.record.identity.code.clone();
         let to = self.conn_by_code.get(target).ok_or_else(|| Refusal::PeerNotFound(cut(target)))?;
         Ok((*to, from))
@@ -258,7 +258,7 @@ impl Room {
             return Err(Refusal::CodeTaken);
         }
         let identity = Rc::new(Identity {
-            code: Rc::from(&*registration.code),
+            code: Code::from(&*registration.code),
             public_key: Rc::from(&*registration.public_key),
             pq_public_key: registration.pq_public_key.as_deref().map(Rc::from),
             protocol_version: registration.protocol_version,
@@ -368,8 +368,7 @@ impl Room {
     }
 }
 
-/// As much of a client's text as may be sent back to it.
-#[must_use]
-pub fn cut(text: &str) -> String {
-    text.chars().take(128).collect()
+/// As much of an unknown code as may be sent back.
+fn cut(text: &str) -> Code {
+    Code::from(text.chars().take(128).collect::<String>().as_str())
 }

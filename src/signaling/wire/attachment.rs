@@ -17,7 +17,7 @@ use serde::de::value::StrDeserializer;
 use crate::kernel::fault::Fault;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::time::Timestamp;
-use crate::signaling::codes::{Identity, Partner};
+use crate::signaling::codes::{Code, Identity, Partner};
 use crate::signaling::message::Dialect;
 use crate::signaling::room::{Link, Record, Request, Stage};
 use crate::signaling::sockets::Socket;
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
 
     fn record(&mut self) -> Option<Record> {
         let identity = Identity {
-            code: Rc::from(self.text()?),
+            code: Code::from(self.text()?),
             public_key: Rc::from(self.text()?),
             pq_public_key: self.optional()?.map(Rc::from),
             protocol_version: match self.optional()? {
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         let mut requests = Vec::new();
         for _ in 0..self.number()? {
             requests.push(Request {
-                target: Rc::from(self.text()?),
+                target: Code::from(self.text()?),
                 asked_at: self.time()?,
                 stage: match self.text()? {
                     "f" => Stage::Fresh,
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
         let link = match self.number()? {
             0 => None,
             _ => Some(Link {
-                device: Rc::from(self.text()?),
+                device: Code::from(self.text()?),
                 public_key: Rc::from(self.text()?),
                 device_name: Rc::from(self.text()?),
                 asked_at: self.time()?,

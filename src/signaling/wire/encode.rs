@@ -141,7 +141,7 @@ fn sentence(dialect: Dialect, refusal: &Refusal) -> String {
         Refusal::NotJson => "Invalid message format: JSON parse error",
         Refusal::BadCode => "Invalid pairing code format",
         Refusal::NotRegistered => "Not registered. Send register message first.",
-        Refusal::PeerNotFound(code) => return format!("Peer not found: {code}"),
+        Refusal::PeerNotFound(code) => return format!("Peer not found: {}", &**code),
         Refusal::UnknownType(said) => return format!("Unknown message type: {said}"),
         Refusal::Malformed(kind, what) => return format!("Invalid message: {kind}: {what}"),
         Refusal::Missing(name) => return format!("Missing required field: {name}"),

@@ -307,8 +307,24 @@ fn shorten(text: &str) -> String {
 
 /// Whether no more than [`DEPTH_MAX`] brackets are open at once. Most frames have fewer brackets than that at all.
 fn is_shallow(text: &str) -> bool {
-    let opening = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    opening <= DEPTH_MAX || depth(text) <= DEPTH_MAX
+    opening(text) <= DEPTH_MAX as u64 || depth(text) <= DEPTH_MAX
+}
+
+/// At least the number of opening brackets, eight bytes at a time: a byte-wise count takes longer than all the rest of
+/// relaying a message.
+///
+/// Source: "Determine if a word has a zero byte", S. E. Anderson, Bit Twiddling Hacks; its rare false positives only
+/// lead to the exact count. `{` and `[` differ in bit 0x20, so both are `{` with that bit set.
+fn opening(text: &str) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let in_words = words.iter().map(|word| {
+        let zero_where_opening = (u64::from_ne_bytes(*word) | (ONES * 0x20)) ^ (ONES * 0x7b);
+        let marks = zero_where_opening.wrapping_sub(ONES) & !zero_where_opening & (ONES * 0x80);
+        u64::from(marks.count_ones())
+    });
+    let in_rest = rest.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() as u64;
+    in_words.sum::<u64>() + in_rest
 }
 
 fn depth(text: &str) -> usize {
@@ -328,4 +344,28 @@ fn depth(text: &str) -> usize {
         }
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{depth, opening};
+
+    #[test]
+    fn the_quick_count_never_misses_a_bracket() {
+        for at in 0..24 {
+            for around in ["x", "{", "[", "|", "\\", "z", "Z", "é", "\u{1}"] {
+                let text = format!("{}{{[{}", around.repeat(at), around.repeat(24 - at));
+                let exact = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() as u64;
+                assert!(opening(&text) >= exact, "{text}");
+            }
+        }
+        assert_eq!(opening(&"v=0 a=candidate \"typ\": host, ".repeat(30)), 0);
+    }
+
+    #[test]
+    fn depth_counts_brackets_that_are_open_at_once() {
+        assert_eq!(depth(r#"{"a":[{}],"b":"[[[","c":"\"[["}"#), 3);
+        assert_eq!(depth("[][][]"), 1);
+        assert_eq!(depth("]]]["), 1);
+    }
 }

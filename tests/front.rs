@@ -1,0 +1,270 @@
+//! The front without the platform: what passes the door, what does not, and what every answer carries.
+#![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use waystation::front::enter::{Entered, Refused, Step, enter};
+use waystation::front::finish::finish;
+use waystation::front::head::{Head, Method, Wish};
+use waystation::front::limiter::Standing;
+use waystation::front::routes::{ROUTES, Route, To, Who};
+use waystation::kernel::network::ClientNetwork;
+use waystation::kernel::object::Principal;
+use waystation::kernel::operation::Operation;
+use waystation::kernel::reply::Reply;
+use waystation::kernel::settings::{SettingProblem, Settings, parse};
+use waystation::kernel::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const SECRETS: &[(&str, &str)] = &[
+    ("ADMIN_SECRET", "admin"),
+    ("SERVER_REGISTRY_SECRET", "registry"),
+    ("CI_UPLOAD_SECRET", "ci"),
+    ("ALLOWED_ORIGINS", "https://app.example"),
+];
+
+fn settings(pairs: &[(&str, &str)]) -> Settings {
+    parse(&|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())).unwrap()
+}
+
+fn head(method: Method, path: &str) -> Head {
+    Head {
+        method,
+        path: path.to_owned(),
+        query: String::new(),
+        wish: Wish::Answer,
+        client: ClientNetwork::unknown(),
+        origin: None,
+        authorization: None,
+        if_none_match: None,
+        if_match: None,
+        content_length: None,
+        request_id: String::from("r-1"),
+        trace_id: None,
+    }
+}
+
+fn go(head: &Head, settings: &Settings) -> Result<Entered, Refused> {
+    enter(head, Ok(settings), NOW).unwrap()
+}
+
+fn status(head: &Head, settings: &Settings) -> u16 {
+    go(head, settings).map_or_else(|refused| refused.problem.into_reply("r").status, |_| 200)
+}
+
+/// A path that fits the template.
+fn example(route: &Route) -> String {
+    route
+        .template
+        .split('/')
+        .map(|segment| if segment.starts_with('{') { "x" } else { segment })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+#[test]
+fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
+    let settings = settings(SECRETS);
+    let mut cells = 0;
+    for route in ROUTES.iter().filter(|route| !matches!(route.to, To::Later(_))) {
+        for (bearer, name) in [
+            (None, "nobody"),
+            (Some("wrong"), "stranger"),
+            (Some("registry"), "registry"),
+            (Some("ci"), "ci"),
+            (Some("admin"), "operator"),
+        ] {
+            let request = Head {
+                authorization: bearer.map(|token| format!("Bearer {token}")),
+                wish: route.wish,
+                ..head(route.method, &example(route))
+            };
+            let allowed = match route.who {
+                Who::Anyone | Who::RegistryWriterOrOwner => true,
+                Who::RegistryWriter => matches!(name, "registry" | "operator"),
+                Who::Ci => name == "ci",
+                Who::Operator => name == "operator",
+            };
+            let expected = if allowed { 200 } else { 401 };
+            assert_eq!(status(&request, &settings), expected, "{:?} as {name}", route.template);
+            cells += 1;
+        }
+    }
+    assert!(cells >= 70, "{cells} cells");
+}
+
+#[test]
+fn only_proven_callers_reach_an_object_as_more_than_anonymous() {
+    let settings = settings(SECRETS);
+    let principal = |token: Option<&str>| {
+        let request =
+            Head { authorization: token.map(|token| format!("Bearer {token}")), ..head(Method::Delete, "/servers/x") };
+        match go(&request, &settings).unwrap().step {
+            Step::Object { call, .. } => (call.principal, call.bearer),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(principal(None), (Principal::Anonymous, None));
+    assert_eq!(principal(Some("other")), (Principal::Anonymous, Some(String::from("other"))));
+    // A secret that was recognised travels no further.
+    assert_eq!(principal(Some("registry")), (Principal::RegistryWriter, None));
+    assert_eq!(principal(Some("admin")), (Principal::Operator, None));
+}
+
+#[test]
+fn unknown_paths_are_404_and_unknown_methods_405_with_the_methods_there_are() {
+    let settings = settings(SECRETS);
+    for path in ["/nothing", "/health/", "/serversfoo", "/servers/", "//", "/servers/a/b", "/signal/", "/signal/a/b"] {
+        assert_eq!(status(&head(Method::Get, path), &settings), 404, "{path}");
+    }
+    for (method, path, allow) in [
+        (Method::Post, "/health", "GET, HEAD, OPTIONS"),
+        (Method::Put, "/servers", "GET, HEAD, POST, OPTIONS"),
+        // Fits `/servers/{serverId}` too.
+        (Method::Get, "/servers/heartbeat", "POST, DELETE, OPTIONS"),
+        (Method::Post, "/servers/x", "DELETE, OPTIONS"),
+        (Method::Other, "/", "GET, HEAD, OPTIONS"),
+    ] {
+        let reply = go(&head(method, path), &settings).unwrap_err().problem.into_reply("r");
+        assert_eq!((reply.status, reply.header("Allow").map(str::to_owned)), (405, Some(allow.to_owned())), "{path}");
+    }
+}
+
+#[test]
+fn every_path_takes_options_and_every_get_takes_head() {
+    let settings = settings(SECRETS);
+    assert_eq!(status(&head(Method::Options, "/no/such/path"), &settings), 200);
+    for route in ROUTES
+        .iter()
+        .filter(|route| route.method == Method::Get && route.wish == Wish::Answer && route.who == Who::Anyone)
+    {
+        let request = head(Method::Head, &example(route));
+        assert_ne!(status(&request, &settings), 405, "{}", route.template);
+    }
+}
+
+#[test]
+fn a_plain_request_to_a_socket_path_is_told_to_upgrade() {
+    let settings = settings(SECRETS);
+    let reply = go(&head(Method::Get, "/signal/a"), &settings).unwrap_err().problem.into_reply("r");
+    assert_eq!((reply.status, reply.header("Upgrade")), (426, Some("websocket")));
+}
+
+#[test]
+fn pages_of_foreign_origins_open_no_sockets() {
+    let settings = settings(SECRETS);
+    let open = |origin: Option<&str>| {
+        let request = Head { wish: Wish::Socket, origin: origin.map(str::to_owned), ..head(Method::Get, "/ws") };
+        status(&request, &settings)
+    };
+    assert_eq!(
+        (open(None), open(Some("https://app.example")), open(Some("https://evil.example")), open(Some("null"))),
+        (200, 200, 403, 403)
+    );
+}
+
+#[test]
+fn rooms_have_names_of_1_to_128_characters_and_are_not_the_lobby() {
+    let settings = settings(SECRETS);
+    let open = |path: &str| go(&Head { wish: Wish::Socket, ..head(Method::Get, path) }, &settings);
+    let name = |path: &str| match open(path).unwrap().step {
+        Step::Object { name, .. } => name,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(name("/ws"), "lobby");
+    assert_eq!(name("/signal/lobby"), "room/lobby");
+    assert_eq!(name("/signal/a%2Fb"), "room/a/b");
+    assert!(open(&format!("/signal/{}", "r".repeat(128))).is_ok());
+    for bad in [format!("/signal/{}", "r".repeat(129)), String::from("/signal/%zz")] {
+        assert_eq!(open(&bad).unwrap_err().problem.into_reply("r").status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn a_declared_length_is_refused_one_byte_past_the_limit() {
+    let settings = settings(SECRETS);
+    let post = |length| {
+        let request = Head {
+            content_length: Some(length),
+            authorization: Some(String::from("Bearer registry")),
+            ..head(Method::Post, "/servers")
+        };
+        status(&request, &settings)
+    };
+    assert_eq!((post(4096), post(4097)), (200, 413));
+}
+
+#[test]
+fn a_target_beyond_4096_bytes_is_refused() {
+    let settings = settings(SECRETS);
+    assert_eq!(status(&head(Method::Get, &format!("/{}", "a".repeat(4095))), &settings), 404);
+    assert_eq!(status(&head(Method::Get, &format!("/{}", "a".repeat(4096))), &settings), 414);
+}
+
+#[test]
+fn a_malformed_setting_closes_every_door_but_health() {
+    let problems = [SettingProblem { name: "DEV_MODE", expected: "true or false" }];
+    for route in ROUTES {
+        let request = Head { wish: route.wish, ..head(route.method, &example(route)) };
+        let outcome = enter(&request, Err(&problems), NOW).unwrap();
+        if route.operation == Operation::Health {
+            assert!(outcome.is_ok());
+        } else {
+            let reply = outcome.unwrap_err().problem.into_reply("r");
+            assert_eq!(reply.status, 503, "{}", route.template);
+            assert!(reply.body.contains("misconfigured"), "{}", route.template);
+        }
+    }
+}
+
+fn finished(reply: Reply, head: &Head, standing: Standing) -> (u16, Vec<(String, String)>, Option<String>) {
+    let done = finish(reply, head, standing, Some(&settings(SECRETS)));
+    (done.status, done.headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect(), done.body)
+}
+
+fn value<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn a_current_copy_is_answered_with_304_and_no_body() {
+    let reply = || Reply::json_text(String::from("{}")).with_header("ETag", "\"abc\"");
+    for (tag, expected) in
+        [("\"abc\"", 304), ("W/\"abc\"", 304), ("\"x\", \"abc\"", 304), ("*", 304), ("\"abcd\"", 200), ("abc", 200)]
+    {
+        let request = Head { if_none_match: Some(tag.to_owned()), ..head(Method::Get, "/servers") };
+        let (status, headers, body) = finished(reply(), &request, Standing::Off);
+        assert_eq!((status, body.is_none()), (expected, expected == 304), "{tag}");
+        assert_eq!(value(&headers, "ETag"), Some("\"abc\""));
+    }
+    let request = Head { if_none_match: Some(String::from("*")), ..head(Method::Post, "/servers") };
+    assert_eq!(finished(reply(), &request, Standing::Off).0, 200, "only reads have copies");
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_no_body() {
+    let (status, headers, body) =
+        finished(Reply::json_text(String::from("{}")), &head(Method::Head, "/"), Standing::Off);
+    assert_eq!((status, body), (200, None));
+    assert_eq!(value(&headers, "Content-Type"), Some("application/json"));
+}
+
+#[test]
+fn origins_are_named_only_when_allowed() {
+    let of = |origin: &str| {
+        let request = Head { origin: Some(origin.to_owned()), ..head(Method::Get, "/") };
+        let (_, headers, _) = finished(Reply::empty(200), &request, Standing::Off);
+        value(&headers, "Access-Control-Allow-Origin").map(str::to_owned)
+    };
+    assert_eq!(of("https://app.example").as_deref(), Some("https://app.example"));
+    assert_eq!(of("https://evil.example"), None);
+}
+
+#[test]
+fn clients_are_told_their_limit_and_when_to_come_back() {
+    let passed = Standing::Passed { limit: 600, remaining: 599, reset_s: 1 };
+    let (_, headers, _) = finished(Reply::empty(200), &head(Method::Get, "/"), passed);
+    assert_eq!(value(&headers, "RateLimit-Policy"), Some("\"client\";q=600;w=60"));
+    assert_eq!(value(&headers, "RateLimit"), Some("\"client\";r=599;t=1"));
+    let refused = Standing::Refused { limit: 600, retry_after_s: 7 };
+    let (_, headers, _) = finished(Reply::empty(429), &head(Method::Get, "/"), refused);
+    assert_eq!((value(&headers, "Retry-After"), value(&headers, "RateLimit")), (Some("7"), Some("\"client\";r=0;t=7")));
+}
