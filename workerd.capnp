@@ -21,7 +21,7 @@ const waystation :Workerd.Worker = (
     (name = "worker.mjs", esModule = embed "build/worker.mjs"),
     (name = "waystation.wasm", wasm = embed "build/waystation.wasm"),
   ],
-  compatibilityDate = "2026-10-30",
+  compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [
     (className = "SignalingRoom", uniqueKey = "waystation-signaling-room", enableSql = true),
     (className = "RelayRegistry", uniqueKey = "waystation-relay-registry", enableSql = true),

@@ -11,7 +11,7 @@ const config :Workerd.Config = (
 
 const floor :Workerd.Worker = (
   modules = [(name = "worker.mjs", esModule = embed "worker.mjs")],
-  compatibilityDate = "2026-10-30",
+  compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [
     (className = "Room", uniqueKey = "floor-room", enableSql = true),
     (className = "Registry", uniqueKey = "floor-registry", enableSql = true),
