@@ -5,7 +5,7 @@ const config :Workerd.Config = (
 );
 const canary :Workerd.Worker = (
   modules = [(name = "canary.mjs", esModule = embed "canary.mjs")],
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [(className = "Room", uniqueKey = "canary-room")],
   durableObjectStorage = (inMemory = void),
   bindings = [(name = "ROOM", durableObjectNamespace = "Room")],

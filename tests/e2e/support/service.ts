@@ -5,13 +5,15 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
-const WORKERD = join(ROOT, 'node_modules/.bin/workerd');
+// The binary itself: a signal to the package's wrapper script would leave it running.
+const WORKERD: string = createRequire(join(ROOT, 'package.json'))('workerd').default;
 
 export type Settings = Record<string, string>;
 export type Answer = {
