@@ -33,7 +33,7 @@ async function freePort() {
 }
 
 /** In memory where the system has such a folder, so that a busy disk does not decide; both servers alike. */
-export const STATE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+export const STATE = existsSync("/dev/shm") && !process.argv.includes("--disk") ? "/dev/shm" : tmpdir();
 
 export async function startServer(name, settings = {}) {
   const port = await freePort();
