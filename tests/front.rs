@@ -217,7 +217,8 @@ fn a_malformed_setting_closes_every_door_but_health() {
 
 fn finished(reply: Reply, head: &Head, standing: Standing) -> (u16, Vec<(String, String)>, Option<String>) {
     let done = finish(reply, head, standing, Some(&settings(SECRETS)));
-    (done.status, done.headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect(), done.body)
+    let headers = done.entity_headers.into_iter().chain(done.request_headers);
+    (done.status, headers.map(|(name, value)| (name.into_owned(), value)).collect(), done.body)
 }
 
 fn value<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {

@@ -40,8 +40,10 @@ const CORS_HEADERS: &[(&str, &str)] = &[
 pub struct Finished {
     /// The status.
     pub status: u16,
-    /// Headers that come on top of the constant ones, or replace them.
-    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// Headers that belong to the answer itself: the same whoever asks. They come on top of the constant ones.
+    pub entity_headers: Vec<(Cow<'static, str>, String)>,
+    /// Headers that belong to this request.
+    pub request_headers: Vec<(Cow<'static, str>, String)>,
     /// The body; nothing for answers without one.
     pub body: Option<String>,
 }
@@ -51,22 +53,22 @@ pub struct Finished {
 pub fn finish(reply: Reply, head: &Head, standing: Standing, settings: Option<&Settings>) -> Finished {
     let unchanged = is_unchanged(&reply, head);
     let bodiless = unchanged || head.method == Method::Head || reply.body.is_empty();
-    let mut headers = Vec::with_capacity(reply.headers.len() + 6);
+    let mut entity_headers = reply.headers;
     if !bodiless || head.method == Method::Head {
-        headers.push((Cow::Borrowed("Content-Type"), reply.media.content_type().to_owned()));
+        entity_headers.push((Cow::Borrowed("Content-Type"), reply.media.content_type().to_owned()));
     }
-    headers.push((Cow::Borrowed("X-Request-Id"), head.request_id.clone()));
+    let mut request_headers = vec![(Cow::Borrowed("X-Request-Id"), head.request_id.clone())];
     if head.origin.is_some() || head.method == Method::Options {
-        headers.extend(CORS_HEADERS.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).to_owned())));
+        request_headers.extend(CORS_HEADERS.iter().map(|(name, value)| (Cow::Borrowed(*name), (*value).to_owned())));
     }
     if let Some(origin) = head.origin.as_ref().filter(|origin| settings.is_some_and(|all| all.origins.allows(origin))) {
-        headers.push((Cow::Borrowed("Access-Control-Allow-Origin"), origin.clone()));
+        request_headers.push((Cow::Borrowed("Access-Control-Allow-Origin"), origin.clone()));
     }
-    push_limit(&mut headers, standing);
-    headers.extend(reply.headers);
+    push_limit(&mut request_headers, standing);
     Finished {
         status: if unchanged { 304 } else { reply.status },
-        headers,
+        entity_headers,
+        request_headers,
         body: if bodiless { None } else { Some(reply.body) },
     }
 }

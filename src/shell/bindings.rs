@@ -18,7 +18,7 @@ extern "C" {
 
     /// A response whose headers are `constant` with `headers` (`name\nvalue\n…`) set on top.
     #[wasm_bindgen(js_name = respond)]
-    pub(super) fn respond(status: u16, constant: &JsValue, headers: &str, body: Option<&str>) -> JsValue;
+    pub(super) fn respond(status: u16, constant: &JsValue, headers: &str, body: &JsValue) -> JsValue;
 
     /// Headers (`name\nvalue\n…`) to be given to [`respond`] again and again.
     #[wasm_bindgen(js_name = constantHeaders)]

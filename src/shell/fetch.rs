@@ -13,7 +13,7 @@ use super::ambient::{self, Configured, SystemEntropy, platform};
 use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond};
 use crate::front::about::{self, ClassState};
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
-use crate::front::finish::{CONSTANT_HEADERS, finish};
+use crate::front::finish::{CONSTANT_HEADERS, Finished, finish};
 use crate::front::head::{Head, Method, Wish, accept_request_id, trace_id};
 use crate::front::limiter::{Limiter, Standing};
 use crate::front::list_cache::ListCache;
@@ -34,7 +34,19 @@ use crate::kernel::time::Timestamp;
 struct Memory {
     limiter: Limiter,
     list: ListCache,
+    /// The constant headers, ready to be copied.
     constant: JsValue,
+    /// The last answer with an entity tag, ready to be sent again.
+    prepared: Option<Prepared>,
+    /// What request ids of this isolate begin with, and how many there have been.
+    request_ids: (String, u64),
+}
+
+/// An answer's headers and body as JavaScript values, so that sending it again copies neither.
+struct Prepared {
+    etag: String,
+    headers: JsValue,
+    body: JsValue,
 }
 
 thread_local! {
@@ -55,9 +67,9 @@ struct Visit {
 pub fn fetch(request: &Request, env: &JsValue) -> Result<JsValue, JsError> {
     let configured = ambient::settings(env);
     let header = configured.as_ref().map_or("CF-Connecting-IP", |settings| settings.client_address_header.as_str());
-    let head = read_head(request, header);
-    let started = ambient::now();
     let limit = configured.as_ref().map_or(600, |settings| settings.rate_limit_per_minute);
+    let head = read_head(request, header, limit);
+    let started = ambient::now();
     let standing = with_memory(limit, |memory| memory.limiter.take(&head.client, started));
     let mut visit = Visit { head, configured, standing, started, route: None };
     if matches!(standing, Standing::Refused { .. }) {
@@ -179,9 +191,7 @@ impl Visit {
     fn answer(&self, reply: Reply) -> JsValue {
         let finished = finish(reply, &self.head, self.standing, self.configured.as_deref().ok());
         self.log(finished.status);
-        let mut headers = String::with_capacity(512);
-        finished.headers.iter().for_each(|(name, value)| push_header(&mut headers, name, value));
-        with_memory(0, |memory| respond(finished.status, &memory.constant, &headers, finished.body.as_deref()))
+        with_memory(0, |memory| memory.respond(&finished))
     }
 
     fn answer_or_fail(&self, reply: Result<Reply, Fault>) -> JsValue {
@@ -208,12 +218,41 @@ impl Visit {
     }
 }
 
+impl Memory {
+    fn respond(&mut self, finished: &Finished) -> JsValue {
+        let mut own = String::with_capacity(256);
+        finished.request_headers.iter().for_each(|(name, value)| push_header(&mut own, name, value));
+        let etag = finished.entity_headers.iter().find(|(name, _)| name == "ETag").map(|(_, value)| value);
+        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| Some(&prepared.etag) == etag) {
+            let body = if finished.body.is_some() { &prepared.body } else { &JsValue::NULL };
+            return respond(finished.status, &prepared.headers, &own, body);
+        }
+        let mut entity = String::with_capacity(512);
+        finished.entity_headers.iter().for_each(|(name, value)| push_header(&mut entity, name, value));
+        let body = finished.body.as_deref().map_or(JsValue::NULL, JsValue::from_str);
+        if let (Some(etag), true) = (etag, finished.body.is_some()) {
+            let headers = constant_headers(&format!("{}{entity}", constant_text()));
+            self.prepared = Some(Prepared { etag: etag.clone(), headers, body: body.clone() });
+        }
+        entity.push_str(&own);
+        respond(finished.status, &self.constant, &entity, &body)
+    }
+
+    /// An id that no other request of this or any other isolate has.
+    fn next_request_id(&mut self) -> String {
+        self.request_ids.1 += 1;
+        format!("{}{:08x}", self.request_ids.0, self.request_ids.1)
+    }
+}
+
 fn with_memory<T>(limit_per_minute: u64, use_it: impl FnOnce(&mut Memory) -> T) -> T {
     MEMORY.with_borrow_mut(|slot| {
         let memory = slot.get_or_insert_with(|| Memory {
             limiter: Limiter::new(limit_per_minute),
             list: ListCache::default(),
             constant: constant_headers(&constant_text()),
+            prepared: None,
+            request_ids: (hex::encode(random_bytes::<8>(&mut SystemEntropy)), 0),
         });
         use_it(memory)
     })
@@ -232,7 +271,7 @@ fn push_header(text: &mut String, name: &str, value: &str) {
     text.push('\n');
 }
 
-fn read_head(request: &Request, client_address_header: &str) -> Head {
+fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head {
     let text = bindings::read_head(request, client_address_header);
     let mut lines = text.split('\n');
     let mut line = || lines.next().filter(|line| !line.is_empty());
@@ -255,7 +294,7 @@ fn read_head(request: &Request, client_address_header: &str) -> Head {
         content_length: line().and_then(|length| length.parse().ok()),
         request_id: line()
             .and_then(accept_request_id)
-            .map_or_else(|| hex::encode(random_bytes::<12>(&mut SystemEntropy)), str::to_owned),
+            .map_or_else(|| with_memory(limit, Memory::next_request_id), str::to_owned),
         trace_id: line().and_then(trace_id).map(str::to_owned),
     }
 }
@@ -265,7 +304,7 @@ pub(super) fn plain_response(reply: &Reply) -> JsValue {
     let mut headers = String::new();
     push_header(&mut headers, "Content-Type", reply.media.content_type());
     reply.headers.iter().for_each(|(name, value)| push_header(&mut headers, name, value));
-    with_memory(0, |memory| respond(reply.status, &memory.constant, &headers, Some(&reply.body)))
+    with_memory(0, |memory| respond(reply.status, &memory.constant, &headers, &JsValue::from_str(&reply.body)))
 }
 
 /// An answer on its way from an object to the front.

@@ -36,18 +36,19 @@ export function respond(status, constant, headers, body) {
 
 /** The parts of a request that the front looks at, one a line; an absent header is an empty line. */
 export function readHead(request, clientAddressHeader) {
-  const { headers } = request;
+  const { headers, method } = request;
   const get = (name) => headers.get(name) ?? "";
+  const writes = method !== "GET" && method !== "HEAD";
   return [
-    request.method,
+    method,
     request.url,
     get("upgrade"),
     get(clientAddressHeader),
     get("origin"),
     get("authorization"),
     get("if-none-match"),
-    get("if-match"),
-    get("content-length"),
+    writes ? get("if-match") : "",
+    writes ? get("content-length") : "",
     get("x-request-id"),
     get("traceparent"),
   ].join("\n");

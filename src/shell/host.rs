@@ -93,9 +93,13 @@ impl ObjectHost {
         }
     }
 
-    /// A text message.
-    pub fn text(&self, conn: u32, text: &str) {
-        self.frame(Conn(conn), Frame::Text(text));
+    /// A text message of `length` bytes, which stands in [`scratch`].
+    pub fn text(&self, conn: u32, length: usize) {
+        let taken = SCRATCH.with_borrow_mut(std::mem::take);
+        if let Some(text) = taken.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+            self.frame(Conn(conn), Frame::Text(text));
+        }
+        SCRATCH.with_borrow_mut(|slot| *slot = taken);
     }
 
     /// A binary message.
@@ -129,6 +133,35 @@ impl ObjectHost {
         self.note(outcome);
     }
 }
+
+thread_local! {
+    /// Where the shim writes text messages. One message at a time, so one buffer for all objects.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The address of at least `capacity` bytes that the shim may write a text message to, before it calls
+/// [`ObjectHost::text`]. `TextEncoder.encodeInto` fills it several times faster than the generated glue copies a string.
+#[wasm_bindgen]
+#[must_use]
+pub fn scratch(capacity: usize) -> *mut u8 {
+    SCRATCH.with_borrow_mut(|slot| {
+        // A rare large message is not paid for ever.
+        if slot.len() < capacity || slot.len() > SCRATCH_KEPT_MAX.max(capacity) {
+            *slot = vec![0; capacity.max(SCRATCH_KEPT_MIN)];
+        }
+        slot.as_mut_ptr()
+    })
+}
+
+/// The memory of this instance, for the shim; a fresh instance has its own.
+#[wasm_bindgen]
+#[must_use]
+pub fn instance_memory() -> JsValue {
+    wasm_bindgen::memory()
+}
+
+const SCRATCH_KEPT_MIN: usize = 16 * 1024;
+const SCRATCH_KEPT_MAX: usize = 1024 * 1024;
 
 /// How long after a failed alarm the next one rings.
 const ALARM_RETRY_MS: u64 = 10_000;

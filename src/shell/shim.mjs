@@ -8,7 +8,7 @@ import wasmModule from "./waystation.wasm";
 import * as wasm from "./bindgen/waystation.js";
 import { CONN } from "./glue.mjs";
 
-wasm.initSync({ module: wasmModule });
+let { memory } = wasm.initSync({ module: wasmModule });
 
 /** Set by the panic hook: whether this instance must not be used again, and how many there have been. */
 const life = wasm.__worker_init_state();
@@ -23,7 +23,18 @@ function failPending(error) {
 
 function renew() {
   wasm.__wbg_reset_state();
+  memory = wasm.instance_memory();
   life.criticalError = false;
+}
+
+const encoder = new TextEncoder();
+
+/** Writes text to where ObjectHost.text reads it. Returns its length in bytes. */
+function writeText(text) {
+  // A UTF-16 unit takes at most three bytes.
+  const capacity = text.length * 3;
+  const address = wasm.scratch(capacity);
+  return encoder.encodeInto(text, new Uint8Array(memory.buffer, address, capacity)).written;
 }
 
 /** Runs a synchronous call into WASM. */
@@ -117,7 +128,7 @@ function durable(name) {
       guarded(() => {
         const host = this.#hosted();
         const conn = this.#connOf(socket);
-        if (typeof message === "string") host.text(conn, message);
+        if (typeof message === "string") host.text(conn, writeText(message));
         else host.binary(conn, new Uint8Array(message));
       });
     }
