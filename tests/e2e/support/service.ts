@@ -153,7 +153,8 @@ export class Service {
   }
 
   async stop(): Promise<void> {
-    await this.end('SIGTERM');
+    // Open sockets would keep a gracefully ending workerd waiting.
+    await this.end('SIGKILL');
     rmSync(this.state, { recursive: true, force: true });
   }
 
@@ -209,7 +210,8 @@ export class Service {
   }
 
   get lines(): string[] {
-    return this.output.split('\n').filter((line) => line.trim() !== '');
+    // What follows the last line end is still being printed.
+    return this.output.slice(0, this.output.lastIndexOf('\n') + 1).split('\n').filter((line) => line.trim() !== '');
   }
 
   /** Our own log lines, parsed; a line that begins like JSON and is none fails. */
