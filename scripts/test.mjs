@@ -81,6 +81,7 @@ async function endToEnd() {
 const STEPS = [
   ["Formatting", () => run("cargo", ["fmt", "--all", "--check"], "The sources are not formatted: run `npm run fmt`.")],
   ["Configuration files agree", () => say(checkConfiguration())],
+  ["Scripts", () => nodeTests(["scripts/lib/lib.test.mjs"], "A test of the scripts failed, see above.")],
   ["TypeScript types", () => run(at("node_modules/.bin/tsc"), ["-p", "scripts/tsconfig.json"], "A TypeScript type is wrong, see above.")],
   ["Lints, native (a minute from nothing)", () => clippy(["--all-targets"], "the native build")],
   ["Lints, WebAssembly (a minute from nothing)", () => clippy(["--lib", "--target", "wasm32-unknown-unknown"], "the WebAssembly build")],

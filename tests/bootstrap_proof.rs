@@ -361,7 +361,11 @@ fn demanded_proof_must_be_complete() {
     refused(&register(&mut stage, &signed(body, &key(1))), 400, BAD_NONCE);
     accepted(&register(&mut stage, &signed(whole, &key(1))));
 
-    let whole = provable_beat(&stage, "a", "2");
+    let mut whole = provable_beat(&stage, "a", "2");
+    let unnumbered = signed(whole.clone(), &key(1));
+    let sentence = "Invalid sequenceNumber: must be a non-negative integer";
+    refused(&beat(&mut stage, &unnumbered), 400, sentence);
+    whole["sequenceNumber"] = json!(1);
     refused(&beat(&mut stage, &json!({ "serverId": "a" })), 401, "Signature required");
     let mut body = whole.clone();
     body.as_object_mut().unwrap().remove("nonce");
@@ -526,6 +530,21 @@ fn a_server_leaves_by_its_own_signature_once() {
     stage.evict();
     refused(&remove(&mut stage, "ed25519:a+/=", Principal::Anonymous, &good.to_string()), 409, REPLAY);
     assert_eq!(listed(&mut stage).len(), 1);
+}
+
+#[test]
+fn a_signature_that_is_there_must_hold_even_for_those_who_need_none() {
+    let mut stage = registry(SECRET);
+    for (principal, number) in [(Principal::RegistryWriter, "1"), (Principal::Operator, "2")] {
+        accepted(&enrol(&mut stage, "a", 1, number));
+        let forged = removal(&stage, "a", &key(2), number);
+        refused(&remove(&mut stage, "a", principal, &forged.to_string()), 403, "Not authorized to delete this server");
+        assert_eq!(listed(&mut stage).len(), 1);
+        accepted(&remove(&mut stage, "a", principal, "no JSON at all"));
+        // Removing twice is no offence, whatever comes with it.
+        accepted(&remove(&mut stage, "a", principal, &forged.to_string()));
+        stage.now = stage.now.plus(1);
+    }
 }
 
 #[test]

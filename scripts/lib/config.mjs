@@ -1,5 +1,5 @@
 // Lists that stand in several files must agree: settings, bindings, classes, dates.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { at } from "./run.mjs";
 import { Trouble } from "./say.mjs";
 import { SETTINGS } from "./settings.mjs";
@@ -13,6 +13,13 @@ function agree(what, expected, found, where) {
   throw new Trouble(`${where} ${parts.filter(Boolean).join(" and ")}: its ${what} must be the same everywhere.`);
 }
 
+/** The names that the service reads, which are some of SETTINGS: the rest belongs to parts that are still to come. */
+function settingsInRust() {
+  const folder = at("src/kernel/settings");
+  const texts = readdirSync(folder).map((file) => readFileSync(`${folder}/${file}`, "utf8").split("#[cfg(test)]")[0]);
+  return texts.flatMap((text) => all(text, /\(\s*"([A-Z][A-Z0-9_]+)"/g));
+}
+
 const all = (text, pattern) => [...text.matchAll(pattern)].map(([, first]) => first);
 
 export function checkConfiguration() {
@@ -23,6 +30,8 @@ export function checkConfiguration() {
     return name;
   });
   agree("settings", SETTINGS, settings, "workerd.capnp");
+  const unknown = settingsInRust().find((name) => !SETTINGS.includes(name));
+  if (unknown) throw new Trouble(`src/kernel/settings reads ${unknown}, which scripts/lib/settings.mjs does not name.`);
 
   const development = declared("");
   const local = [...capnp.matchAll(/name = "(\w+)", durableObjectNamespace = "(\w+)"/g)].map(([, name, cls]) => `${name}=${cls}`);

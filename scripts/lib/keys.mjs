@@ -41,8 +41,8 @@ PUSH_TRANSFER_KEY=${key32()}
 DATA_KEY=${key32()}
 PUSH_REGISTRATION_KEYS='${JSON.stringify(pair)}'
 
-# Build tokens are checked with the first and signed, by a development build, with the second; the service never sees it.
+# Build tokens are checked with this key. A development build signs them with the one below, which the service never sees.
 BUILD_TOKEN_VERIFY_KEY=${publicKey(build).toString("base64")}
-BUILD_TOKEN_SIGNING_KEY=${build}
+# BUILD_TOKEN_SIGNING_KEY=${build}
 `;
 }

@@ -1,5 +1,5 @@
 // The tools that the commands need: found, or installed with a word about it, or a sentence about what is missing.
-import { existsSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
@@ -12,16 +12,24 @@ const installed = createRequire(at("package.json"));
 /** npm packages as package-lock.json names them; installed again when the lock file is newer. */
 export async function needPackages() {
   const mtime = (file) => (existsSync(file) ? statSync(file).mtimeMs : 0);
-  if (mtime(at("node_modules/.package-lock.json")) >= mtime(at("package-lock.json"))) return;
-  say("Installing npm packages (about half a minute, once) …");
-  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
-  const npm = process.env.npm_execpath;
-  const failed = "The npm packages could not be installed: `npm ci` failed, see above. Is the package registry reachable?";
-  if (npm?.endsWith(".js")) await run(process.execPath, [npm, ...args], failed);
-  else await run("npm", args, failed);
-  // npm links a script that starts workerd as its child; who starts workerd to stop it again needs the program itself.
-  rmSync(at("node_modules/.bin/workerd"), { force: true });
-  symlinkSync(relative(at("node_modules/.bin"), workerdProgram()), at("node_modules/.bin/workerd"));
+  if (mtime(at("node_modules/.package-lock.json")) < mtime(at("package-lock.json"))) {
+    say("Installing npm packages (about half a minute, once) …");
+    const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+    const npm = process.env.npm_execpath;
+    const failed = "The npm packages could not be installed: `npm ci` failed, see above. Is the package registry reachable?";
+    if (npm?.endsWith(".js")) await run(process.execPath, [npm, ...args], failed);
+    else await run("npm", args, failed);
+  }
+  linkWorkerd();
+}
+
+/** npm links a script that starts workerd as its child; who stops workerd by signals needs the program itself there. */
+function linkWorkerd() {
+  const link = at("node_modules/.bin/workerd");
+  const target = relative(dirname(link), workerdProgram());
+  if (existsSync(link) && readlinkSync(link) === target) return;
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
 }
 
 /** rustup's toolchain as rust-toolchain.toml names it, with the target for WASM and the named components. */

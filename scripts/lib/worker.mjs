@@ -69,6 +69,9 @@ async function bundle(wasmBindgen) {
     inWork("shim.mjs"), "--bundle", "--format=esm", "--external:cloudflare:*", "--external:./waystation.wasm",
     `--outfile=${inWork("worker.mjs")}`, "--log-level=warning", "--log-override:duplicate-object-key=silent",
   ], "esbuild");
+  // wasm-bindgen names the glue once per use in an object literal, which every later bundler would warn about.
+  const script = readFileSync(inWork("worker.mjs"), "utf8");
+  writeFileSync(inWork("worker.mjs"), script.replace(/^(\s*"\.\/snippets\/\S+: \w+)(?:,\n\1)+$/gm, "$1"));
   // Nothing else may stand in build/: it is what gets deployed.
   rmSync(at("build"), { recursive: true, force: true });
   mkdirSync(at("build"));

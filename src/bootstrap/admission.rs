@@ -310,6 +310,7 @@ pub fn check_beat(claim: BeatClaim, demand: Demand, now: Timestamp) -> Result<Be
     let server_id = claim.server_id.text().filter(|id| is_server_id(id)).ok_or(Refusal::ServerId)?.to_owned();
     let proof = check_shape(claim.proof, demand, now)?;
     let sequence = match claim.sequence {
+        Member::Missing if demand == Demand::Everything => return Err(Refusal::Sequence),
         Member::Missing => None,
         present => Some(present.exact().ok_or(Refusal::Sequence)?),
     };
@@ -344,7 +345,8 @@ pub enum Removal {
     ByKey(Proof),
 }
 
-/// Checks the id and what speaks for the caller. `claim` is absent when nothing came that could.
+/// Checks the id and what speaks for the caller. `claim` is absent when nothing came that could. A signature that is
+/// there must hold even where the caller needs none.
 pub fn check_removal(
     server_id: &str,
     authority: Authority,
@@ -354,10 +356,9 @@ pub fn check_removal(
     if !is_server_id(server_id) {
         return Err(Refusal::ServerIdInPath);
     }
-    if authority != Authority::Unknown {
-        return Ok(Removal::Trusted);
-    }
-    let claim = claim.filter(|claim| claim.signature.is_present()).ok_or(Refusal::NoProof)?;
+    let Some(claim) = claim.filter(|claim| claim.signature.is_present()) else {
+        return if authority == Authority::Unknown { Err(Refusal::NoProof) } else { Ok(Removal::Trusted) };
+    };
     match check_shape(claim, Demand::Everything, now) {
         Ok(proof) => Ok(Removal::ByKey(proof)),
         Err(ProofError::Signature | ProofError::NotSigned) => Err(Refusal::NotTheOwner),

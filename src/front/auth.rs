@@ -12,7 +12,7 @@ use crate::kernel::settings::Settings;
 /// Errors: 401 without the right credentials; 503 when the secret that would prove them is not configured, because a
 /// missing secret closes a door. An operator may write to the registry too.
 pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
-    let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
+    let bearer = authorization.and_then(bearer_of);
     match who {
         Who::Anyone => Ok(Principal::Anonymous),
         Who::Operator => {
@@ -23,6 +23,13 @@ pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> 
         Who::RegistryWriter => registry_writer(bearer, settings),
         Who::RegistryWriterOrOwner => Ok(registry_writer(bearer, settings).unwrap_or(Principal::Anonymous)),
     }
+}
+
+/// The token of a bearer credential. The scheme's name may be in any case (RFC 9110, section 11.1).
+#[must_use]
+pub fn bearer_of(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn holder(bearer: Option<&str>, secret: Option<&Secret>, unset: &str) -> Result<(), Problem> {
@@ -72,7 +79,7 @@ mod tests {
             (Some("Bearer registry"), [200, 200, 401, 401]),
             (Some("Bearer ci"), [200, 401, 200, 401]),
             (Some("Bearer admin"), [200, 200, 401, 200]),
-            (Some("bearer admin"), [200, 401, 401, 401]),
+            (Some("bearer admin"), [200, 200, 401, 200]),
             (Some("Basic admin"), [200, 401, 401, 401]),
             (Some("Bearer "), [200, 401, 401, 401]),
         ] {

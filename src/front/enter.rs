@@ -1,7 +1,7 @@
 //! From a request to the place that answers it.
 
 use super::about;
-use super::auth::authorise;
+use super::auth::{authorise, bearer_of};
 use super::docs;
 use super::find::{Found, find};
 use super::head::{Head, Method, Wish};
@@ -137,7 +137,7 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, 
 }
 
 fn call(head: &Head, found: Found, principal: Principal) -> Call {
-    let bearer = head.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
+    let bearer = head.authorization.as_deref().and_then(bearer_of);
     Call {
         operation: found.route.operation,
         params: found.params,

@@ -132,7 +132,9 @@ fn answers(route: &Route) -> Vec<(String, Value)> {
     let sized = (route.body_max > 0).then_some(too_large);
     let mut seen = Vec::new();
     let mut all = Vec::new();
-    for answer in route.answers.iter().copied().chain(sized).chain(everywhere) {
+    let unauthorised = Answer { status: 401, when: "Credentials are missing or wrong.", schema: Some("Problem") };
+    let guarded = (route.who != Who::Anyone).then_some(unauthorised);
+    for answer in route.answers.iter().copied().chain(sized).chain(guarded).chain(everywhere) {
         if !seen.contains(&answer.status) {
             seen.push(answer.status);
             all.push((answer.status.to_string(), answer_object(route, answer)));

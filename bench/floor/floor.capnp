@@ -1,0 +1,24 @@
+# The floor beside which `npm run bench` measures: same runtime, same storage, plain JavaScript.
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .floor),
+    (name = "state", disk = (path = "state", writable = true)),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:8787", http = (), service = "main")],
+);
+
+const floor :Workerd.Worker = (
+  modules = [(name = "worker.mjs", esModule = embed "worker.mjs")],
+  compatibilityDate = "2026-10-20",
+  durableObjectNamespaces = [
+    (className = "Room", uniqueKey = "floor-room", enableSql = true),
+    (className = "Registry", uniqueKey = "floor-registry", enableSql = true),
+  ],
+  durableObjectStorage = (localDisk = "state"),
+  bindings = [
+    (name = "ROOM", durableObjectNamespace = "Room"),
+    (name = "REGISTRY", durableObjectNamespace = "Registry"),
+  ],
+);

@@ -1,0 +1,55 @@
+// The two servers that are compared: ours and the floor, each a workerd of its own with its state in the same place.
+import { once } from "node:events";
+import { mkdtempSync, existsSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { at } from "../scripts/lib/run.mjs";
+import { startWorkerd, untilReady } from "../scripts/lib/workerd.mjs";
+
+/** Every check and limit is on, each with room enough that no case meets it; the one at the front is off. */
+const SETTINGS = {
+  ENVIRONMENT: "development",
+  DEV_MODE: "true",
+  LOG_LEVEL: "error",
+  RATE_LIMIT_PER_MINUTE: "0",
+  SIGNAL_MESSAGES_PER_MINUTE: "1000000000",
+  SIGNAL_PAIR_REQUESTS_PER_MINUTE: "1000000000",
+  SIGNAL_UNKNOWN_CODES_PER_MINUTE: "1000000000",
+  SIGNAL_SOCKETS_PER_ADDRESS: "1000000",
+  SIGNAL_SOCKETS_MAX: "1000000",
+  // The seed of RFC 8032, section 7.1, test 1: known to everybody, which a benchmark does not mind.
+  BOOTSTRAP_SIGNING_KEY: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+};
+
+const CONFIGS = { ours: at("workerd.capnp"), floor: at("bench/floor/floor.capnp") };
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** In memory where the system has such a folder, so that a busy disk does not decide; both servers alike. */
+export const STATE = existsSync("/dev/shm") && !process.argv.includes("--disk") ? "/dev/shm" : tmpdir();
+
+export async function startServer(name, settings = {}) {
+  const port = await freePort();
+  const folder = mkdtempSync(join(STATE, `waystation-bench-${name}-`));
+  const env = { ...SETTINGS, ...settings };
+  const workerd = startWorkerd({ config: CONFIGS[name], host: "127.0.0.1", port, state: folder, env });
+  await untilReady(`http://127.0.0.1:${port}/health`, workerd.ended);
+  return {
+    name,
+    port,
+    folder,
+    pid: workerd.child.pid,
+    async stop() {
+      workerd.child.kill("SIGKILL");
+      await workerd.ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,181 @@
+// npm run bench [-- --quick]: our Worker beside a plain-JavaScript floor, in one run, on bare workerd.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { at } from "./lib/run.mjs";
+import { bold, dim, green, main, red, say, seconds } from "./lib/say.mjs";
+import { buildWorker } from "./lib/worker.mjs";
+import * as cases from "../bench/cases.mjs";
+import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
+import { startServer, STATE } from "../bench/servers.mjs";
+
+const quick = process.argv.includes("--quick");
+const ROUNDS = quick ? 1 : 3;
+const ROUND_MS = quick ? 800 : 1_500;
+/** Between rounds: one server's closed sockets must not cost the other one time. */
+const SETTLE_MS = 150;
+const SERVERS = 10;
+const IDLE_SOCKETS = 1_000;
+
+const rows = [];
+const only = process.argv.find((arg) => arg.startsWith("--only="))?.slice(7);
+const skipped = (name) => only !== undefined && !name.toLowerCase().includes(only.toLowerCase());
+
+/** `value` is ours over the floor's, or ours alone; `target` says what it must be. */
+function report(name, unit, { ours, floor, value = ours / floor, target, detail = "", cpuUs }) {
+  const good = !target || (target.least !== undefined ? value >= target.least : value <= target.most);
+  rows.push({ name: name.trim(), unit, ours, floor, value, target, good, cpuUs });
+  const bound = target && (target.least !== undefined ? `≥ ${target.least}` : `≤ ${target.most}`);
+  const verdict = target ? (good ? green("meets") : red("misses")) : "";
+  const number = (it) => (it === undefined ? "" : it >= 100 ? Math.round(it).toLocaleString("en") : it.toPrecision(3));
+  const cells = [number(ours), number(floor), unit, floor === undefined ? "" : `${value.toFixed(2)}×`, bound ?? ""];
+  const [a, b, c, d, e] = cells;
+  say(`${name.padEnd(44)} ${a.padStart(9)} ${b.padStart(9)} ${c.padEnd(8)} ${d.padStart(6)} ${e.padStart(8)}  ${verdict}`);
+  if (detail) say(dim(`${" ".repeat(45)}${detail}`));
+}
+
+/** The server's own CPU time per operation, which other work on the machine disturbs least. */
+const cpu = (ours, floor) => ({
+  cpuUs: { ours: ours.cpuUs, floor: floor?.cpuUs },
+  detail: `CPU ${ours.cpuUs.toFixed(1)} µs${floor ? ` against ${floor.cpuUs.toFixed(1)} (${(ours.cpuUs / floor.cpuUs).toFixed(2)}×)` : ""} each`,
+});
+
+/** Rounds of ours and the floor in turn, so that what else the machine does falls on both. */
+async function compare({ ours, floor }, mine, its) {
+  const results = { ours: [], floor: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    results.ours.push(await mine(ours, ROUND_MS));
+    await sleep(SETTLE_MS);
+    if (!its) continue;
+    results.floor.push(await its(floor, ROUND_MS));
+    await sleep(SETTLE_MS);
+  }
+  return { ours: best(results.ours), floor: its && best(results.floor) };
+}
+
+async function throughput(servers, name, mine, its, target) {
+  if (skipped(name)) return;
+  const { ours, floor } = await compare(servers, mine, its);
+  report(name, "/s", { ours: ours.perSecond, floor: floor?.perSecond, value: floor ? undefined : ours.perSecond, target, ...cpu(ours, floor) });
+  return { ours, floor };
+}
+
+async function signaling(servers) {
+  const many = await throughput(servers, "relay of 1 KB, 50 pairs: messages", cases.relay(50), cases.relay(50), { least: 0.85 });
+  if (many) {
+    report("  p50", "ms", { ours: many.ours.p50Ms, floor: many.floor.p50Ms });
+    report("  p99", "ms", { ours: many.ours.p99Ms, floor: many.floor.p99Ms, target: { most: 1.3 } });
+  }
+  if (!skipped("relay of 1 KB, one pair")) {
+    const one = await compare(servers, cases.relay(1), cases.relay(1));
+    report("relay of 1 KB, one pair: round trip p50", "ms", { ours: 2 * one.ours.p50Ms, floor: 2 * one.floor.p50Ms, target: { most: 1.25 }, ...cpu(one.ours, one.floor) });
+  }
+  await throughput(servers, "connect and register", cases.connect, cases.connect, { least: 0.8 });
+  await throughput(servers, "complete pairings", cases.pairing, undefined, { least: 600 });
+}
+
+async function bootstrap(servers) {
+  for (const server of Object.values(servers)) await cases.registerServers(server, SERVERS);
+  await throughput(servers, "GET /servers, cached (floor: hello)", cases.list, cases.hello, { least: 0.85 });
+  await throughput(servers, "GET /servers, 304 (floor: hello)", cases.unchanged, cases.hello, { least: 0.85 });
+  await throughput(servers, "GET /servers, changing (floor: hello)", cases.changing, cases.hello);
+  if (!skipped("POST /servers/heartbeat")) {
+    const counter = new CommitCounter(`${servers.ours.folder}/waystation-server-registry`);
+    let beats = 0;
+    const counted = async (server, ms) => {
+      const result = await cases.heartbeat(server, ms);
+      beats += (result.perSecond * ms) / 1000;
+      counter.look();
+      return result;
+    };
+    await throughput(servers, "POST /servers/heartbeat", counted, cases.heartbeat, { least: 1 });
+    report("  rows written per heartbeat", "", { ours: counter.commits / beats, target: { most: 0.1 }, value: counter.commits / beats });
+  }
+}
+
+/** Thirty servers that beat as in life, five times in each server's life, everything fifty times faster. */
+async function liveness() {
+  if (skipped("rows written per heartbeat, real pace")) return;
+  const [count, life] = [30, 6_000];
+  const server = await startServer("ours", { SERVER_TTL_MS: String(life), SWEEP_INTERVAL_MS: String(life) });
+  try {
+    await cases.registerServers(server, count);
+    const counter = new CommitCounter(`${server.folder}/waystation-server-registry`);
+    let beats = 0;
+    const end = Date.now() + (quick ? life : 2 * life);
+    while (Date.now() < end) {
+      await cases.once(server, cases.beat(beats % count));
+      beats += 1;
+      await sleep(life / 5 / count - 2);
+    }
+    counter.look();
+    const value = counter.commits / beats;
+    report("rows written per heartbeat, real pace", "", { ours: value, value, target: { most: 0.1 }, detail: `${counter.commits} rows for ${beats} heartbeats of ${count} servers, time 50 times faster` });
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Memory of idle sockets in fresh servers, and what a full room does to one pair. */
+async function idleSockets() {
+  if (skipped("memory per idle socket")) return;
+  const bytes = { ours: [], floor: [] };
+  const crowded = {};
+  for (let round = 0; round < (quick ? 1 : 3); round++) {
+    for (const name of ["ours", "floor"]) {
+      const server = await startServer(name);
+      const first = await cases.registered(server);
+      await sleep(300);
+      const before = residentBytes(server.pid);
+      const sockets = [first];
+      for (let i = 0; i < IDLE_SOCKETS; i++) sockets.push(await cases.registered(server));
+      await sleep(700);
+      bytes[name].push((residentBytes(server.pid) - before) / IDLE_SOCKETS);
+      if (round === 0) crowded[name] = await cases.relay(1)(server, ROUND_MS);
+      for (const socket of sockets) socket.close();
+      await server.stop();
+    }
+  }
+  const detail = `${bytes.ours.length} fresh processes each, the median`;
+  report(`memory per idle socket, ${IDLE_SOCKETS} sockets`, "bytes", { ours: median(bytes.ours), floor: median(bytes.floor), target: { most: 1.1 }, detail });
+  report("  one pair among them: round trip p50", "ms", { ours: 2 * crowded.ours.p50Ms, floor: 2 * crowded.floor.p50Ms });
+}
+
+/** The registry is full at 1,000 servers: ten times and a hundred times fewer must not be faster. */
+async function growth() {
+  if (skipped("growth")) return;
+  const results = {};
+  for (const count of [SERVERS, 990]) {
+    const server = await startServer("ours");
+    await cases.registerServers(server, count);
+    const rounds = [];
+    for (let round = 0; round < ROUNDS; round++) rounds.push(await cases.reregister(server, ROUND_MS));
+    results[count] = best(rounds);
+    await server.stop();
+  }
+  const [few, full] = [results[SERVERS], results[990]];
+  const value = full.cpuUs / few.cpuUs;
+  report("growth: POST /servers, 990 against 10 servers", "µs CPU", { ours: full.cpuUs, floor: few.cpuUs, value, target: { most: 1.2 } });
+}
+
+await main(async () => {
+  const began = Date.now();
+  await buildWorker();
+  say(`${ROUNDS} rounds of ${ROUND_MS} ms each, ours and the floor in turn; state in ${STATE}; ${cpus().length} cores shared with the client.`);
+  say(bold(`\n${"".padEnd(44)} ${"ours".padStart(9)} ${"floor".padStart(9)} ${"".padEnd(8)} ${"ratio".padStart(6)} ${"target".padStart(8)}`));
+  const servers = { ours: await startServer("ours"), floor: await startServer("floor") };
+  try {
+    await signaling(servers);
+    await bootstrap(servers);
+  } finally {
+    for (const server of Object.values(servers)) await server.stop();
+  }
+  await liveness();
+  await idleSockets();
+  await growth();
+  mkdirSync(at("bench/results"), { recursive: true });
+  const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, quick, rows };
+  writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);
+  const missed = rows.filter((row) => !row.good).length;
+  say(`\n${rows.filter((row) => row.target && row.good).length} targets met, ${missed} missed, in ${seconds(Date.now() - began)}; figures in bench/results/latest.json.`);
+});
