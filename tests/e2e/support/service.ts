@@ -36,11 +36,11 @@ export type Ask = {
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 /** Asks again until the answer is truthy; fails after the deadline with what was awaited. */
-export async function until<T>(what: string, ask: () => Promise<T> | T, deadlineMs = 5000, everyMs = 25): Promise<T> {
+export async function until<T>(what: string, ask: () => Promise<T> | T, deadlineMs = 5000, everyMs = 25): Promise<Exclude<T, undefined | false>> {
   const end = Date.now() + deadlineMs;
   for (;;) {
     const answer = await ask();
-    if (answer) return answer;
+    if (answer) return answer as Exclude<T, undefined | false>;
     if (Date.now() > end) assert.fail(`waited ${deadlineMs} ms in vain: ${what}`);
     await pause(everyMs);
   }
