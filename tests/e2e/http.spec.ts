@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { assertCalm, assertNoLeak, assertProblem, ROOT, Service } from './support/service.ts';
+import { assertCalm, assertNoLeak, assertProblem, ROOT, Service, until } from './support/service.ts';
 import type { Answer } from './support/service.ts';
 import { refusedUpgrade } from './support/socket.ts';
 
@@ -215,7 +215,7 @@ describe('the front', () => {
       const answer = await service.get('/nope', { headers: { 'X-Request-Id': id } });
       assert.equal(answer.headers['x-request-id'], id);
       assert.equal(answer.json.request_id, id);
-      assert.ok(service.logs.some((line) => line.request_id === id), 'and stands in the log');
+      await until('it stands in the log', () => service.logs.some((line) => line.request_id === id));
     }
     for (const id of ['x'.repeat(65), 'a b', 'a/b', 'ä', '{"a":1}']) {
       const answer = await service.get('/nope', { headers: { 'X-Request-Id': Buffer.from(id).toString('latin1') } });
@@ -418,7 +418,10 @@ describe('the front', () => {
   test('logs one JSON line per request, with the template of the route', async () => {
     const id = 'log-line-test-1';
     await service.ask('DELETE', '/servers/some-private-id', { headers: { 'X-Request-Id': id } });
-    const lines = service.logs.filter((line) => line.request_id === id);
+    const lines = await until('the line', () => {
+      const found = service.logs.filter((line) => line.request_id === id);
+      return found.length > 0 ? found : undefined;
+    });
     assert.equal(lines.length, 1);
     const line = lines[0];
     assert.equal(line.method, 'DELETE');
@@ -594,7 +597,7 @@ describe('settings that make no sense', () => {
         assertProblem(await service.post('/servers', { serverId: 'a', endpoint: 'ws://127.0.0.1:1', publicKey: 'k' }), 503);
         assert.equal(await refusedUpgrade(service, '/ws'), 503);
         assert.equal((await service.get('/health')).status, 200);
-        assert.ok(service.logs.some((line) => JSON.stringify(line).includes(name)), `a log line names ${name}`);
+        await until(`a log line that names ${name}`, () => service.logs.some((line) => JSON.stringify(line).includes(name)));
         if (secret !== '') assertNoLeak(service, [secret]);
       } finally {
         await service.stop();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { assertCalm, assertNoLeak, Service } from './support/service.ts';
+import { assertCalm, assertNoLeak, Service, until } from './support/service.ts';
 import { Client, newAddress, newCode, newKey, nobodyHeard, pair, refusedUpgrade, secrets } from './support/socket.ts';
 
 const LIMITLESS = {
@@ -775,7 +775,7 @@ describe('origins of upgrades', () => {
   test('upgrades stand in the log by template, without the room', async () => {
     const client = await Client.enter(service, '/signal/a-very-private-room', {}, { headers: { 'X-Request-Id': 'upgrade-log-1' } });
     await client.silent();
-    const line = service.logs.find((entry) => entry.request_id === 'upgrade-log-1');
+    const line = await until('the line', () => service.logs.find((entry) => entry.request_id === 'upgrade-log-1'));
     assert.equal(line?.route, '/signal/{room}');
     assert.equal(line?.status, 101);
     assert.ok(!service.output.includes('a-very-private-room'));

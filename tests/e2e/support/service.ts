@@ -36,11 +36,11 @@ export type Ask = {
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 /** Asks again until the answer is truthy; fails after the deadline with what was awaited. */
-export async function until<T>(what: string, ask: () => Promise<T> | T, deadlineMs = 5000, everyMs = 25): Promise<T> {
+export async function until<T>(what: string, ask: () => Promise<T> | T, deadlineMs = 5000, everyMs = 25): Promise<Exclude<T, undefined | false>> {
   const end = Date.now() + deadlineMs;
   for (;;) {
     const answer = await ask();
-    if (answer) return answer;
+    if (answer) return answer as Exclude<T, undefined | false>;
     if (Date.now() > end) assert.fail(`waited ${deadlineMs} ms in vain: ${what}`);
     await pause(everyMs);
   }
@@ -153,7 +153,8 @@ export class Service {
   }
 
   async stop(): Promise<void> {
-    await this.end('SIGTERM');
+    // Open sockets would keep a gracefully ending workerd waiting.
+    await this.end('SIGKILL');
     rmSync(this.state, { recursive: true, force: true });
   }
 
@@ -209,7 +210,8 @@ export class Service {
   }
 
   get lines(): string[] {
-    return this.output.split('\n').filter((line) => line.trim() !== '');
+    // What follows the last line end is still being printed.
+    return this.output.slice(0, this.output.lastIndexOf('\n') + 1).split('\n').filter((line) => line.trim() !== '');
   }
 
   /** Our own log lines, parsed; a line that begins like JSON and is none fails. */

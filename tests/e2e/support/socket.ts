@@ -72,7 +72,7 @@ export class Client {
   static async open(service: Service, path: string, open: Open = {}): Promise<Client> {
     const headers: Record<string, string> = { 'CF-Connecting-IP': open.address ?? newAddress(), ...open.headers };
     if (open.origin !== undefined) headers.Origin = open.origin;
-    const socket = new WebSocket(`ws://127.0.0.1:${service.port}${path}`, { headers, perMessageDeflate: false, closeTimeout: 2500 } as WebSocket.ClientOptions);
+    const socket = new WebSocket(`ws://127.0.0.1:${service.port}${path}`, { headers, perMessageDeflate: false, closeTimeout: 1200, handshakeTimeout: 5000 } as WebSocket.ClientOptions);
     const client = new Client(socket, path);
     await new Promise<void>((done, fail) => {
       socket.once('open', () => done());
