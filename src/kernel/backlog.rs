@@ -4,9 +4,7 @@
 //! is when a socket last spoke (a frame, or a ping that the runtime answered itself). So the rule is: a socket that was
 //! sent more than `unread_max` bytes since it last spoke is cut.
 
-use std::collections::HashMap;
-
-use super::object::Conn;
+use super::object::{ByConn, Conn};
 
 /// What to do with a socket after something was sent to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +19,14 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Backlog {
     unread_max: u64,
-    unread_by_conn: HashMap<Conn, u64>,
+    unread_by_conn: ByConn<u64>,
 }
 
 impl Backlog {
     /// A backlog with the given limit. Units: bytes; 0 switches it off.
     #[must_use]
     pub fn new(unread_max: u64) -> Self {
-        Self { unread_max, unread_by_conn: HashMap::new() }
+        Self { unread_max, unread_by_conn: ByConn::default() }
     }
 
     /// Counts `bytes` sent to `conn`.
@@ -41,8 +39,15 @@ impl Backlog {
         if *unread > self.unread_max { Verdict::Cut } else { Verdict::Keep }
     }
 
-    /// `conn` spoke, or is gone: what it was sent so far counts no longer.
-    pub fn clear(&mut self, conn: Conn) {
+    /// `conn` spoke: what it was sent so far counts no longer.
+    pub fn heard(&mut self, conn: Conn) {
+        if let Some(unread) = self.unread_by_conn.get_mut(&conn) {
+            *unread = 0;
+        }
+    }
+
+    /// `conn` is gone.
+    pub fn forget(&mut self, conn: Conn) {
         self.unread_by_conn.remove(&conn);
     }
 }
@@ -64,7 +69,7 @@ mod tests {
     fn a_sign_of_life_starts_again() {
         let mut backlog = Backlog::new(100);
         assert_eq!(backlog.sent(Conn(1), 100), Verdict::Keep);
-        backlog.clear(Conn(1));
+        backlog.heard(Conn(1));
         assert_eq!(backlog.sent(Conn(1), 100), Verdict::Keep);
     }
 

@@ -3,6 +3,9 @@
 //! The shell turns the platform's events into calls of [`Object`]; the object answers with values and with [`Action`]s,
 //! which the shell performs after the object's one commit and only if the event did not end in a [`Fault`].
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 use serde::{Deserialize, Serialize};
 
 use super::code::ErrorCode;
@@ -19,6 +22,29 @@ use super::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Conn(pub u32);
+
+/// Hashes connection numbers. They are ours, so nobody can choose colliding ones, and hashing them may be cheap.
+///
+/// Source: Fibonacci hashing, D. Knuth, TAOCP vol. 3, section 6.4.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ConnHasher(u64);
+
+impl Hasher for ConnHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+/// Something for each of an object's sockets.
+pub type ByConn<T> = HashMap<Conn, T, BuildHasherDefault<ConnHasher>>;
 
 /// Who is calling, as far as the front could tell from the credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! One Durable Object as the runtime sees it: events in, actions out.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 
 use js_sys::Array;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -20,7 +19,7 @@ use crate::kernel::backlog::{Backlog, Verdict};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::migrate;
-use crate::kernel::object::{Action, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Action, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Class;
 use crate::kernel::reply::Problem;
 use crate::kernel::time::Timestamp;
@@ -32,7 +31,7 @@ const PONG: &str = r#"{"type":"pong"}"#;
 /// The object's memory. Thrown away on every fault, rebuilt from storage and attachments.
 struct Live {
     object: Box<dyn Object>,
-    socket_by_conn: HashMap<Conn, WebSocket>,
+    socket_by_conn: ByConn<WebSocket>,
     backlog: Backlog,
     next_conn: u32,
     /// When the alarm is set to ring, as far as this memory knows.
@@ -47,6 +46,10 @@ pub struct ObjectHost {
     sql: ObjectSql,
     settings: Configured,
     live: RefCell<Option<Live>>,
+    /// What the object attached and the sockets do not have yet. Outlives a fault, as the sockets' own attachments do.
+    unsaved: RefCell<ByConn<String>>,
+    /// Whether the shim was asked to call [`ObjectHost::save`].
+    save_is_due: Cell<bool>,
 }
 
 #[wasm_bindgen]
@@ -63,6 +66,8 @@ impl ObjectHost {
             sql: ObjectSql::new(storage),
             settings: ambient::settings(env),
             live: RefCell::new(None),
+            unsaved: RefCell::default(),
+            save_is_due: Cell::new(false),
         })
     }
 
@@ -85,7 +90,10 @@ impl ObjectHost {
             return plain_response(&Problem::plain(ErrorCode::Internal).into_reply(""));
         };
         match self.event(|live, turn| self.accept(live, turn, &call)) {
-            Ok(response) => response,
+            Ok(response) => {
+                self.save_now();
+                response
+            }
             Err(fault) => {
                 self.log_fault(&fault, Some(&call.request_id));
                 plain_response(&Problem::plain(ErrorCode::Internal).into_reply(&call.request_id))
@@ -93,35 +101,40 @@ impl ObjectHost {
         }
     }
 
-    /// A text message of `length` bytes, which stands in [`scratch`].
-    pub fn text(&self, conn: u32, length: usize) {
+    /// A text message of `length` bytes, which stands in [`scratch`]. Answers whether to call [`ObjectHost::save`] soon;
+    /// so for the following events.
+    pub fn text(&self, conn: u32, length: usize) -> bool {
         let taken = SCRATCH.with_borrow_mut(std::mem::take);
         if let Some(text) = taken.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
             self.frame(Conn(conn), Frame::Text(text));
         }
         SCRATCH.with_borrow_mut(|slot| *slot = taken);
+        self.wants_save()
     }
 
     /// A binary message.
-    pub fn binary(&self, conn: u32, bytes: &[u8]) {
+    pub fn binary(&self, conn: u32, bytes: &[u8]) -> bool {
         self.frame(Conn(conn), Frame::Binary(bytes));
+        self.wants_save()
     }
 
     /// A socket is gone.
-    pub fn closed(&self, conn: u32) {
+    pub fn closed(&self, conn: u32) -> bool {
         let conn = Conn(conn);
         let outcome = self.event(|live, turn| {
-            live.backlog.clear(conn);
+            live.backlog.forget(conn);
+            self.unsaved.borrow_mut().remove(&conn);
             match live.socket_by_conn.remove(&conn) {
                 Some(_) => live.object.closed(turn, conn),
                 None => Ok(()),
             }
         });
         self.note(outcome);
+        self.wants_save()
     }
 
     /// The alarm rang. Errors are logged and the alarm is set again, because the runtime gives up after six tries.
-    pub fn alarm(&self) {
+    pub fn alarm(&self) -> bool {
         let outcome = self.event(|live, turn| {
             live.armed = None;
             live.object.alarm(turn)
@@ -131,6 +144,26 @@ impl ObjectHost {
             self.note(self.arm(retry_at));
         }
         self.note(outcome);
+        self.wants_save()
+    }
+
+    /// Hands the sockets what the object attached since the last time. An attachment costs as much as a relayed message
+    /// itself, and matters only when the object hibernates, which it does not do while a timer for this runs.
+    pub fn save(&self) {
+        self.save_is_due.set(false);
+        self.save_now();
+    }
+}
+
+impl ObjectHost {
+    fn save_now(&self) {
+        if let Some(live) = self.live.borrow().as_ref() {
+            for (conn, attachment) in self.unsaved.take() {
+                if let Some(socket) = live.socket_by_conn.get(&conn) {
+                    self.note(attach(socket, conn, &attachment));
+                }
+            }
+        }
     }
 }
 
@@ -167,12 +200,17 @@ const SCRATCH_KEPT_MAX: usize = 1024 * 1024;
 const ALARM_RETRY_MS: u64 = 10_000;
 
 impl ObjectHost {
+    /// Whether something is unsaved and nobody was asked yet to call [`ObjectHost::save`].
+    fn wants_save(&self) -> bool {
+        !self.unsaved.borrow().is_empty() && !self.save_is_due.replace(true)
+    }
+
     fn frame(&self, conn: Conn, frame: Frame<'_>) {
         let outcome = self.event(|live, turn| {
             if !live.socket_by_conn.contains_key(&conn) {
                 return Ok(());
             }
-            live.backlog.clear(conn);
+            live.backlog.heard(conn);
             live.object.message(turn, conn, frame)
         });
         self.note(outcome);
@@ -216,7 +254,7 @@ impl ObjectHost {
             let pair = WebSocketRequestResponsePair::new(PING, PONG).map_err(|error| platform(&error))?;
             self.state.set_websocket_auto_response(&pair).map_err(|error| platform(&error))?;
         }
-        let mut socket_by_conn = HashMap::new();
+        let mut socket_by_conn = ByConn::default();
         let mut restored = Vec::new();
         let mut newest = 0;
         for socket in self.state.get_websockets().map_err(|error| platform(&error))? {
@@ -225,7 +263,8 @@ impl ObjectHost {
             newest = newest.max(conn.0);
             // A socket that is closing is restored too: its close event may be what woke the object.
             if let Some(attachment) = attachment {
-                restored.push(Restored { conn, attachment: attachment.to_owned() });
+                let newer = self.unsaved.borrow().get(&conn).cloned();
+                restored.push(Restored { conn, attachment: newer.unwrap_or_else(|| attachment.to_owned()) });
                 mark_socket(&socket, conn.0);
                 socket_by_conn.insert(conn, socket);
             }
@@ -261,9 +300,7 @@ impl ObjectHost {
                 Action::SendMany { conns, text } => self.send(live, &conns, &text, &mut cut),
                 Action::Close { conn, code, reason } => close(live, conn, code, reason),
                 Action::Attach { conn, attachment } => {
-                    if let Some(socket) = live.socket_by_conn.get(&conn) {
-                        attach(socket, conn, &attachment)?;
-                    }
+                    self.unsaved.borrow_mut().insert(conn, attachment);
                 }
             }
         }
@@ -306,7 +343,7 @@ impl ObjectHost {
         #[allow(clippy::cast_precision_loss)]
         let lately = at > ambient::now().minus(PING_GRACE_MS).as_millis() as f64;
         if lately {
-            live.backlog.clear(conn);
+            live.backlog.heard(conn);
         }
         lately
     }
@@ -328,7 +365,7 @@ const PING_GRACE_MS: u64 = 5_000;
 
 /// Closes a socket for the object: its memory of the socket ends here, also over hibernation.
 fn close(live: &mut Live, conn: Conn, code: u16, reason: &str) {
-    live.backlog.clear(conn);
+    live.backlog.forget(conn);
     if let Some(socket) = live.socket_by_conn.remove(&conn) {
         // Errors mean that it is closed already.
         let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));

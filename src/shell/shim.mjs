@@ -85,6 +85,9 @@ export default {
   },
 };
 
+/** How long attachments may wait in memory. The runtime hibernates an object after ten seconds, and not while a timer runs. */
+const SAVE_MS = 500;
+
 /** Completes the closing handshake with the client's code. The runtime does not do it for hibernating sockets. */
 function answerClose(socket, code) {
   try {
@@ -111,8 +114,9 @@ function durable(name) {
       return this.#host;
     }
 
+    /** The runtime hands an accepted socket to its events as another object, which is then the same for all of them. */
     #connOf(socket) {
-      return socket[CONN] ?? wasm.connOf(socket);
+      return (socket[CONN] ??= wasm.connOf(socket));
     }
 
     call(head, body) {
@@ -124,26 +128,30 @@ function durable(name) {
       return guarded(() => this.#hosted().open(head ?? ""));
     }
 
+    /** Runs one event; `wantsSave` is what it answers. */
+    #event(run) {
+      const wantsSave = guarded(() => run(this.#hosted()));
+      if (wantsSave) setTimeout(() => guarded(() => this.#hosted().save()), SAVE_MS);
+    }
+
     webSocketMessage(socket, message) {
-      guarded(() => {
-        const host = this.#hosted();
+      this.#event((host) => {
         const conn = this.#connOf(socket);
-        if (typeof message === "string") host.text(conn, writeText(message));
-        else host.binary(conn, new Uint8Array(message));
+        return typeof message === "string" ? host.text(conn, writeText(message)) : host.binary(conn, new Uint8Array(message));
       });
     }
 
     webSocketClose(socket, code) {
       answerClose(socket, code);
-      guarded(() => this.#hosted().closed(this.#connOf(socket)));
+      this.#event((host) => host.closed(this.#connOf(socket)));
     }
 
     webSocketError(socket) {
-      guarded(() => this.#hosted().closed(this.#connOf(socket)));
+      this.#event((host) => host.closed(this.#connOf(socket)));
     }
 
     alarm() {
-      guarded(() => this.#hosted().alarm());
+      this.#event((host) => host.alarm());
     }
   };
 }

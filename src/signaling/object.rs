@@ -1,6 +1,5 @@
 //! One Durable Object: one room. Parse, load, decide, commit, answer.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::event::{Effect, Event, Refusal};
@@ -15,7 +14,7 @@ use super::wire::parse::{Speaker, parse};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::network::ClientNetwork;
-use crate::kernel::object::{Action, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Action, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::{Problem, Reply};
@@ -31,7 +30,7 @@ pub struct SignalingRoom {
     room: Room,
     ledger: Ledger,
     /// The part of each socket's attachment that messages alone do not change.
-    tail_by_conn: HashMap<Conn, String>,
+    tail_by_conn: ByConn<String>,
 }
 
 /// When a message counts as a try for a code.
@@ -57,7 +56,7 @@ impl SignalingRoom {
         let signal = &settings.signal;
         let (breaker, stored) = (store::read_breaker(sql)?, store::read_stored(sql)?);
         let mut sockets = Sockets::new(socket_limits(signal));
-        let mut tail_by_conn = HashMap::new();
+        let mut tail_by_conn = ByConn::default();
         let mut records = Vec::new();
         for Restored { conn, attachment } in restored {
             let (socket, record) = attachment::decode(&attachment)?;

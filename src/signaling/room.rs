@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::codes::{Code, Identity, Partner};
 use super::event::{Effect, Event, Refusal};
 use super::message::{Message, Registration, Standing};
-use crate::kernel::object::Conn;
+use crate::kernel::object::{ByConn, Conn};
 use crate::kernel::time::Timestamp;
 
 /// Partners that a peer remembers; the oldest is forgotten first. 17 bytes each in the attachment.
@@ -110,7 +110,7 @@ pub(super) enum Due {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Room {
     pub(super) times: Times,
-    pub(super) peers: HashMap<Conn, Peer>,
+    pub(super) peers: ByConn<Peer>,
     pub(super) conn_by_code: HashMap<Code, Conn>,
     /// Who remembers a partner, present or not.
     pub(super) conns_by_partner: HashMap<Partner, BTreeSet<Conn>>,
@@ -123,7 +123,7 @@ impl Room {
     pub fn new(times: Times) -> Self {
         Self {
             times,
-            peers: HashMap::new(),
+            peers: ByConn::default(),
             conn_by_code: HashMap::new(),
             conns_by_partner: HashMap::new(),
             timers: BTreeSet::new(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::message::Dialect;
 use crate::kernel::network::ClientNetwork;
-use crate::kernel::object::Conn;
+use crate::kernel::object::{ByConn, Conn};
 use crate::kernel::quota::{Exhausted, Quota};
 use crate::kernel::time::Timestamp;
 
@@ -46,7 +46,7 @@ pub struct SocketLimits {
 #[derive(Debug)]
 pub struct Sockets {
     limits: SocketLimits,
-    by_conn: HashMap<Conn, Socket>,
+    by_conn: ByConn<Socket>,
     count_by_network: HashMap<ClientNetwork, u64>,
 }
 
@@ -54,7 +54,7 @@ impl Sockets {
     /// No sockets.
     #[must_use]
     pub fn new(limits: SocketLimits) -> Self {
-        Self { limits, by_conn: HashMap::new(), count_by_network: HashMap::new() }
+        Self { limits, by_conn: ByConn::default(), count_by_network: HashMap::new() }
     }
 
     /// Counts a socket in.
