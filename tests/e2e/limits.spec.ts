@@ -268,7 +268,7 @@ class Sluggard {
   constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.got = Buffer.concat([this.got, data]);
+      this.got = Buffer.concat([this.got, data as Buffer]);
     });
     socket.on('close', () => {
       this.ended = true;
