@@ -51,13 +51,16 @@ pub struct Want {
 
 impl Want {
     /// The source to ask next: the first that was not asked in vain, one that does not wait itself if there is one.
+    /// `asker`: a session that is about to wait.
     #[must_use]
-    pub fn next_source(&self, sources: &[u64]) -> Option<u64> {
+    pub fn next_source(&self, sources: &[u64], asker: Option<u64>) -> Option<u64> {
         if self.tried.len() >= TRIED_MAX {
             return None;
         }
         let untried = || sources.iter().copied().filter(|source| !self.tried.contains(source));
-        let waits = |source: u64| self.requesters.values().any(|requester| requester.session == source);
+        let waits = |source: u64| {
+            asker == Some(source) || self.requesters.values().any(|requester| requester.session == source)
+        };
         untried().find(|source| !waits(*source)).or_else(|| untried().next())
     }
 

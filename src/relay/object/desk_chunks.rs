@@ -153,7 +153,8 @@ impl RelayDesk {
         }
         self.wants.check(speaker.conn, chunk_id)?;
         let asked = self.wants.get(chunk_id).is_some_and(|want| want.asked.is_some());
-        let source = if asked { None } else { self.next_source(event, chunk_id)? };
+        let asker = self.seats.get(speaker.conn).map(|seat| seat.session);
+        let source = if asked { None } else { self.next_source(event, chunk_id, asker)? };
         let session = self.seat(event, speaker, peer_id);
         if !asked && source.is_none() {
             let Some(_) = channel else {
@@ -182,16 +183,16 @@ impl RelayDesk {
     }
 
     /// The source to ask for a chunk. When all were in vain, somebody new who asks is worth another round.
-    fn next_source(&mut self, event: &Event<'_>, chunk_id: &str) -> Result<Option<u64>, Fault> {
+    fn next_source(&mut self, event: &Event<'_>, chunk_id: &str, asker: Option<u64>) -> Result<Option<u64>, Fault> {
         let sources = self.connected_sources(event, chunk_id)?;
         let fresh = Want::default();
-        if let Some(source) = self.wants.get(chunk_id).unwrap_or(&fresh).next_source(&sources) {
+        if let Some(source) = self.wants.get(chunk_id).unwrap_or(&fresh).next_source(&sources, asker) {
             return Ok(Some(source));
         }
         for source in &sources {
             self.wants.forgive(chunk_id, *source);
         }
-        Ok(self.wants.get(chunk_id).unwrap_or(&fresh).next_source(&sources))
+        Ok(self.wants.get(chunk_id).unwrap_or(&fresh).next_source(&sources, asker))
     }
 
     /// A cached chunk's data, from memory or storage, as one more access.
@@ -310,7 +311,7 @@ impl RelayDesk {
         self.wants.give_up_source(chunk_id);
         let sources = self.connected_sources(event, chunk_id)?;
         let Some(want) = self.wants.get(chunk_id) else { return Ok(()) };
-        if let Some(source) = want.next_source(&sources).filter(|_| self.wants.is_awaited(chunk_id, event.now)) {
+        if let Some(source) = want.next_source(&sources, None).filter(|_| self.wants.is_awaited(chunk_id, event.now)) {
             return self.pull(event, chunk_id, source);
         }
         let awaiting = want.requesters.iter().filter(|(_, requester)| requester.expires_at > event.now);
