@@ -237,6 +237,13 @@ impl Wants {
         self.chunks_by_conn.get(&conn).into_iter().flatten().cloned().collect()
     }
 
+    /// Who has waited too long for this chunk.
+    #[must_use]
+    pub fn expired_of(&self, chunk_id: &str, now: Timestamp) -> Vec<(Conn, u64)> {
+        let all = self.get(chunk_id).into_iter().flat_map(|want| &want.requesters);
+        all.filter(|(_, one)| one.expires_at <= now).map(|(conn, one)| (*conn, one.session)).collect()
+    }
+
     /// Who has waited too long.
     #[must_use]
     pub fn expired(&self, now: Timestamp) -> Vec<(Conn, Rc<str>)> {

@@ -152,6 +152,7 @@ impl RelayDesk {
             return Ok(());
         }
         self.wants.check(speaker.conn, chunk_id)?;
+        self.release_expired_of(event, chunk_id)?;
         let asked = self.wants.get(chunk_id).is_some_and(|want| want.asked.is_some());
         let asker = self.seats.get(speaker.conn).map(|seat| seat.session);
         let source = if asked { None } else { self.next_source(event, chunk_id, asker)? };
@@ -356,6 +357,17 @@ impl RelayDesk {
         }
         for chunk_id in self.wants.asked_of(session) {
             self.give_up_source(event, &chunk_id)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets who has waited too long for a chunk: whoever asks after the last of them begins anew.
+    fn release_expired_of(&mut self, event: &mut Event<'_>, chunk_id: &str) -> Result<(), Fault> {
+        for (conn, session) in self.wants.expired_of(chunk_id, event.now) {
+            event.work.statements.push(store::remove_requester(session, &[chunk_id])?);
+            if self.wants.release(conn, chunk_id) {
+                event.work.statements.extend(store::settle(chunk_id));
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What is kept with a socket over hibernation, as ASCII text without spaces at its ends.
 //!
-//! Limits: a desk's part is at most 500 characters: a session of 16, a peer id of 128, a key of 256, four numbers.
+//! Limits: a desk's part is at most 500 characters: a peer id of 128, a key of 256, a session of 16, and four numbers.
 
 use std::rc::Rc;
 
@@ -27,9 +27,10 @@ pub fn encode_part(seat: &Seat, peer: Option<&Peer>) -> String {
     let id = peer_id.as_deref().unwrap_or_default();
     let mut text = format!("{VERSION},{session},{dialect},{upstream_free_at_us},{id}");
     if let Some(Peer { peer_id, public_key, connections_max, connected, last_seen }) = peer {
-        // A key is never empty, so nothing stands for none.
+        // Hardly ever another id than the seat's; a key is never empty, so nothing stands for none.
+        let relay_id = if **peer_id == *id { "" } else { peer_id };
         let key = public_key.as_deref().unwrap_or_default();
-        text.push_str(&format!(",{peer_id},{connections_max},{connected},{},{key}", last_seen.as_millis()));
+        text.push_str(&format!(",{relay_id},{connections_max},{connected},{},{key}", last_seen.as_millis()));
     }
     text
 }
@@ -53,11 +54,15 @@ fn parse_part(text: &str) -> Option<(Seat, Option<Peer>)> {
         _ => return None,
     };
     let upstream_free_at_us = members.next()?.parse().ok()?;
-    let peer_id = Some(members.next()?).filter(|id| !id.is_empty()).map(Rc::from);
-    let seat = Seat { session, dialect, peer_id, upstream_free_at_us };
-    let Some(peer_id) = members.next() else { return Some((seat, None)) };
+    let peer_id: Option<Rc<str>> = Some(members.next()?).filter(|id| !id.is_empty()).map(Rc::from);
+    let seat = Seat { session, dialect, peer_id: peer_id.clone(), upstream_free_at_us };
+    let relay_id = match members.next() {
+        None => return Some((seat, None)),
+        Some("") => peer_id?,
+        Some(id) => Rc::from(id),
+    };
     let peer = Peer {
-        peer_id: Rc::from(peer_id),
+        peer_id: relay_id,
         connections_max: members.next()?.parse().ok()?,
         connected: members.next()?.parse().ok()?,
         last_seen: Timestamp::from_millis(members.next()?.parse().ok()?),
