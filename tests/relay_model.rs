@@ -1,4 +1,5 @@
 //! The registry against a model that keeps everything in plain lists, with and without losing its memory all the time.
+#![allow(clippy::too_many_lines, reason = "a table of steps and a table of frames")]
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod relay_play;
@@ -219,7 +220,7 @@ impl Model {
         self.now = end;
     }
 
-    fn rendezvous(&mut self, socket: usize, seat: usize, points: &[u8], tokens: &[u8], drops: bool) {
+    fn rendezvous(&mut self, socket: usize, seat: usize, points: &[u8], tokens: &[u8], drop: &str) {
         let (now, me) = (self.now, name(seat));
         self.named.insert(socket, me.clone());
         // Within a point or token, who left something comes in the order of names.
@@ -249,8 +250,7 @@ impl Model {
         }
         for point in points {
             self.points.retain(|(p, who, ..)| p != point || *who != me);
-            let drop = if drops { format!("from {me}") } else { String::new() };
-            self.points.push((*point, me.clone(), drop, now + DAILY, socket));
+            self.points.push((*point, me.clone(), drop.to_owned(), now + DAILY, socket));
         }
         for token in tokens {
             self.tokens.retain(|(t, who, ..)| t != token || *who != me);
@@ -278,7 +278,7 @@ impl Model {
         self.seen(socket);
     }
 
-    fn request(&mut self, socket: usize, seat: usize, chunk: u8, young: bool) {
+    fn request(&mut self, socket: usize, seat: usize, (chunk, young): (u8, bool)) {
         self.named.insert(socket, name(seat));
         self.seen(socket);
         let now = self.now;
@@ -420,9 +420,9 @@ impl Model {
                 json!({"type":"get_relays"})
             }
             Step::Rendezvous(_, points, tokens, drops) => {
-                self.rendezvous(socket, seat, points, tokens, *drops);
-                let text = |list: &[u8]| list.iter().map(|entry| format!("x{entry}")).collect::<Vec<_>>();
                 let drop = if *drops { format!("from {id}") } else { String::new() };
+                self.rendezvous(socket, seat, points, tokens, &drop);
+                let text = |list: &[u8]| list.iter().map(|entry| format!("x{entry}")).collect::<Vec<_>>();
                 json!({"type":"register_rendezvous","peerId":id,"dailyPoints":text(points),
                     "hourlyTokens":text(tokens),"deadDrop":drop})
             }
@@ -432,7 +432,7 @@ impl Model {
                 json!({"type":"chunk_announce","peerId":id,"chunks":chunks})
             }
             Step::Request(_, chunk, young) => {
-                self.request(socket, seat, *chunk, *young);
+                self.request(socket, seat, (*chunk, *young));
                 let mut frame = json!({"type":"chunk_request","peerId":id,"chunkId":chunk_id(*chunk)});
                 if *young {
                     frame["channelId"] = json!("ch");
@@ -499,10 +499,16 @@ fn play(stage: &mut Registry, model: &Model, step: &Step, said: Option<&(usize, 
     }
 }
 
+#[derive(PartialEq, Eq)]
+enum Memory {
+    Kept,
+    Lost,
+}
+
 /// Plays the steps and compares, after each, what every socket heard.
-fn compare(steps: &[Step], evict_always: bool) {
+fn compare(steps: &[Step], memory: Memory) {
     let mut stage = registry(&SETTINGS);
-    stage.evict_always = evict_always;
+    stage.evict_always = memory == Memory::Lost;
     let mut model = Model { now: stage.now.as_millis(), ..Model::default() };
     let mut left = Vec::new();
     for (index, step) in steps.iter().enumerate() {
@@ -549,12 +555,12 @@ proptest! {
 
     #[test]
     fn the_registry_says_what_the_model_says(steps in vec(step(), 1..90)) {
-        compare(&steps, false);
+        compare(&steps, Memory::Kept);
     }
 
     #[test]
     fn losing_its_memory_after_every_event_changes_nothing(steps in vec(step(), 1..60)) {
-        compare(&steps, true);
+        compare(&steps, Memory::Lost);
     }
 
     #[test]

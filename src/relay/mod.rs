@@ -48,5 +48,5 @@ mod store;
 pub mod wants;
 pub mod wire;
 
-pub use object::{MIGRATIONS, RelayDesk, RelayRegistry, SILENCE, Work};
+pub use object::{MIGRATIONS, RelayDesk, RelayRegistry, SCHEMA, SILENCE, Work};
 pub use wire::parse::handles;

@@ -23,14 +23,17 @@ use crate::relay::refusal::Refusal;
 use crate::relay::rendezvous::{ENTRIES_PER_MESSAGE, Ids, blind};
 use crate::relay::seats::{Seats, Speaker};
 use crate::relay::store;
+use crate::relay::store::chunks::ChunkCounts;
 use crate::relay::store::rendezvous::{Aging, put_quota, read_ids, read_quota};
 use crate::relay::wants::{PULL_PATIENCE_MS, Wants};
 use crate::relay::wire::attachment::{decode_part, encode_part};
 use crate::relay::wire::encode::{self, Counts};
 use crate::relay::wire::parse;
 
-/// Schema versions of a desk; an object that hosts one applies them under numbers of its own.
+/// Schema versions of an object that hosts nothing but a desk.
 pub const MIGRATIONS: &[Migration] = store::MIGRATIONS;
+/// The tables of a desk, for an object that hosts one beside its own and applies them under a number of its own.
+pub const SCHEMA: &str = store::SCHEMA;
 
 /// What one event came to.
 #[derive(Debug, Default)]
@@ -105,7 +108,14 @@ pub struct RelayDesk {
     /// Rows of the chunk cache.
     pub(super) cached: u64,
     pub(super) sweep: Sweep,
+    /// The stored things, as they were counted last.
+    counted: Option<(Timestamp, [(u64, u64); 2], ChunkCounts)>,
 }
+
+/// Rows that are counted for everybody who asks; more are counted twice a minute, because anybody may ask.
+const COUNTED_ANEW_MAX: u64 = 10_000;
+/// See [`COUNTED_ANEW_MAX`].
+const COUNTED_AGAIN_MS: u64 = 30_000;
 
 /// When expired rows are looked for.
 #[derive(Debug)]
@@ -142,6 +152,9 @@ impl Sweep {
         Timestamp::from_millis((now.as_millis() / interval_ms + 1).saturating_mul(interval_ms))
     }
 }
+
+/// Silent peers that one alarm ends; the next follows at once.
+const SILENT_MAX: usize = 250;
 
 /// A grain of 60 s for the default life of 30 min.
 const GRAINS_PER_LIFE: u64 = 30;
@@ -181,6 +194,7 @@ impl RelayDesk {
             sources: read_ids(sql, Aging::Sources)?,
             cached: store::chunks::count_cached(sql)?,
             sweep,
+            counted: None,
         };
         desk.restore_wants(sql)?;
         desk.restore_channels(sql)?;
@@ -298,9 +312,11 @@ impl RelayDesk {
     pub fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<Work, Fault> {
         let mut event = Event { now: turn.now, sql: turn.sql, entropy: &mut *turn.entropy, work: Work::default() };
         self.retry_overdue(&mut event)?;
-        while let Some((seen, conn)) = self.peers.longest_silent()
-            && seen.plus(self.settings.peer_ttl_ms) <= event.now
-        {
+        for _ in 0..SILENT_MAX {
+            let Some((seen, conn)) = self.peers.longest_silent() else { break };
+            if seen.plus(self.settings.peer_ttl_ms) > event.now {
+                break;
+            }
             self.peers.remove(conn);
             event.work.changed.push(conn);
             event.work.silent.push(conn);
@@ -320,9 +336,16 @@ impl RelayDesk {
     /// The body of the statistics. `connections`: open sockets, as the host counts them.
     ///
     /// Errors: as [`Self::message`].
-    pub fn statistics(&self, sql: &dyn Sql, now: Timestamp, connections: u64) -> Result<String, Fault> {
-        let [daily, hourly] = store::rendezvous::count(sql, now)?;
-        let chunks = store::chunks::count(sql, now)?;
+    pub fn statistics(&mut self, sql: &dyn Sql, now: Timestamp, connections: u64) -> Result<String, Fault> {
+        let stored =
+            [self.points, self.tokens, self.sources].into_iter().map(|ids| ids.next.saturating_sub(ids.oldest));
+        let is_large = stored.sum::<u64>() > COUNTED_ANEW_MAX;
+        let known = self.counted.filter(|(at, ..)| is_large && now.since(*at) < COUNTED_AGAIN_MS);
+        let (_, [daily, hourly], chunks) = match known {
+            Some(counted) => counted,
+            None => (now, store::rendezvous::count(sql, now)?, store::chunks::count(sql, now)?),
+        };
+        self.counted = Some(known.unwrap_or((now, [daily, hourly], chunks)));
         let counts = Counts {
             relays: self.peers.totals(),
             daily,

@@ -23,7 +23,7 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 
-pub use desk::{MIGRATIONS, RelayDesk, SILENCE, Work};
+pub use desk::{MIGRATIONS, RelayDesk, SCHEMA, SILENCE, Work};
 
 /// A relay registry: its sockets, and the desk that they speak to.
 #[derive(Debug)]

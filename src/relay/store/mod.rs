@@ -8,9 +8,11 @@ use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement};
 
-/// Schema versions of a relay desk, for every object that has one.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "relay", sql: include_str!("../../../migrations/relay_registry/0001_relay.sql") }];
+/// The tables of a desk.
+pub(super) const SCHEMA: &str = include_str!("../../../migrations/relay_registry/0001_relay.sql");
+
+/// Schema versions of a relay registry.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "relay", sql: SCHEMA }];
 
 const ALIVE: &str = "SELECT 1";
 const ANYTHING: &str = "SELECT EXISTS (SELECT 1 FROM rendezvous_point) OR EXISTS (SELECT 1 FROM rendezvous_token) \
