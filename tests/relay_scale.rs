@@ -204,6 +204,26 @@ fn leaving_and_sweeping_touch_only_what_they_end() {
     assert_eq!(object.deadline(), Some(now.plus(10_800_000 + 1_000)), "and the next one soon");
 }
 
+#[test]
+fn statistics_of_much_are_counted_twice_a_minute_however_often_they_are_asked_for() {
+    let mut bench = Bench::new();
+    bench.fill(0, 11_000);
+    let call = relay_play::support::call(waystation::kernel::operation::Operation::RelayStats);
+    let mut statements = Vec::new();
+    for ms in [0, 1, 29_999, 30_000] {
+        let now = bench.now.plus(ms);
+        let Bench { meter, object, entropy, .. } = &mut bench;
+        let mut actions = Vec::new();
+        let (_, count, _) = meter.measure(|| {
+            let mut turn = Turn { now, entropy, sql: meter, actions: &mut actions };
+            let reply = object.call(&mut turn, &call).unwrap();
+            assert_eq!(relay_play::support::body(&reply)["rendezvous"]["totalEntries"], 11_000);
+        });
+        statements.push(count);
+    }
+    assert_eq!(statements, [5, 0, 0, 5]);
+}
+
 /// Counts what is drawn: a shuffle of everybody would draw for everybody.
 struct Counted(SeededEntropy, u64);
 

@@ -109,7 +109,14 @@ pub struct RelayDesk {
     pub(super) cached: u64,
     pub(super) sweep: Sweep,
     /// The stored things, as they were counted last.
-    counted: Option<(Timestamp, [(u64, u64); 2], ChunkCounts)>,
+    counted: Option<Counted>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    at: Timestamp,
+    rendezvous: [(u64, u64); 2],
+    chunks: ChunkCounts,
 }
 
 /// Rows that are counted for everybody who asks; more are counted twice a minute, because anybody may ask.
@@ -340,12 +347,17 @@ impl RelayDesk {
         let stored =
             [self.points, self.tokens, self.sources].into_iter().map(|ids| ids.next.saturating_sub(ids.oldest));
         let is_large = stored.sum::<u64>() > COUNTED_ANEW_MAX;
-        let known = self.counted.filter(|(at, ..)| is_large && now.since(*at) < COUNTED_AGAIN_MS);
-        let (_, [daily, hourly], chunks) = match known {
+        let known = self.counted.filter(|known| is_large && now.since(known.at) < COUNTED_AGAIN_MS);
+        let counted = match known {
             Some(counted) => counted,
-            None => (now, store::rendezvous::count(sql, now)?, store::chunks::count(sql, now)?),
+            None => Counted {
+                at: now,
+                rendezvous: store::rendezvous::count(sql, now)?,
+                chunks: store::chunks::count(sql, now)?,
+            },
         };
-        self.counted = Some(known.unwrap_or((now, [daily, hourly], chunks)));
+        self.counted = Some(counted);
+        let Counted { rendezvous: [daily, hourly], chunks, .. } = counted;
         let counts = Counts {
             relays: self.peers.totals(),
             daily,
