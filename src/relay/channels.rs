@@ -12,6 +12,8 @@ use crate::kernel::object::Conn;
 pub const CHANNEL_ID_CHARS_MAX: usize = 256;
 /// Channels that one socket may own or follow.
 pub const CHANNELS_PER_SOCKET_MAX: usize = 256;
+/// Roles of all sockets together. Arithmetic: about 300 bytes each in memory, and read again after hibernation.
+pub const ROLES_MAX: usize = 100_000;
 /// Upstream messages kept for one absent owner, and how long. Source: edge-wire 2.3.2.
 pub const QUEUE_MAX: u64 = 100;
 /// See [`QUEUE_MAX`]. Units: milliseconds.
@@ -81,6 +83,7 @@ pub struct Left {
 pub struct Channels {
     by_id: HashMap<Rc<str>, Channel>,
     roles_by_conn: HashMap<Conn, BTreeSet<(Role, Rc<str>)>>,
+    roles: usize,
 }
 
 impl Channels {
@@ -111,16 +114,19 @@ impl Channels {
 
     /// Whether the socket may take the role.
     ///
-    /// Errors: [`Refusal::ChannelOwned`], [`Refusal::TooManyChannels`].
+    /// Errors: [`Refusal::ChannelOwned`], [`Refusal::TooManyChannels`], [`Refusal::Full`].
     pub fn check(&self, conn: Conn, role: Role, id: &str) -> Result<(), Refusal> {
         if role == Role::Owner && self.owner(id).is_some_and(|owner| owner != conn) {
             return Err(Refusal::ChannelOwned);
         }
         let roles = self.roles_by_conn.get(&conn);
-        let has_room = roles.is_none_or(|roles| {
-            roles.len() < CHANNELS_PER_SOCKET_MAX || roles.iter().any(|(known, of)| *known == role && &**of == id)
-        });
-        if has_room { Ok(()) } else { Err(Refusal::TooManyChannels) }
+        if roles.is_some_and(|roles| roles.iter().any(|(known, of)| *known == role && &**of == id)) {
+            return Ok(());
+        }
+        if roles.map_or(0, BTreeSet::len) >= CHANNELS_PER_SOCKET_MAX {
+            return Err(Refusal::TooManyChannels);
+        }
+        if self.roles >= ROLES_MAX { Err(Refusal::Full("channel members")) } else { Ok(()) }
     }
 
     /// Gives the socket a role that [`Self::check`] has allowed.
@@ -136,7 +142,9 @@ impl Channels {
                 channel.subscribers.insert(conn);
             }
         }
-        self.roles_by_conn.entry(conn).or_default().insert((role, id));
+        if self.roles_by_conn.entry(conn).or_default().insert((role, id)) {
+            self.roles += 1;
+        }
     }
 
     /// Begins a stream, in place of one that runs; `None` when the socket does not own the channel.
@@ -170,6 +178,7 @@ impl Channels {
     pub fn leave(&mut self, conn: Conn) -> Left {
         let mut left = Left::default();
         for (role, id) in self.roles_by_conn.remove(&conn).unwrap_or_default() {
+            self.roles = self.roles.saturating_sub(1);
             let Some(channel) = self.by_id.get_mut(&id) else { continue };
             match role {
                 Role::Subscriber => {
@@ -202,5 +211,29 @@ impl Channels {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHANNELS_PER_SOCKET_MAX, Channels, ROLES_MAX, Role};
+    use crate::kernel::object::Conn;
+    use crate::relay::refusal::Refusal;
+
+    #[test]
+    fn all_roles_together_are_bounded_and_leaving_makes_room() {
+        let mut channels = Channels::default();
+        for role in 0..ROLES_MAX {
+            let conn = Conn(u32::try_from(role / CHANNELS_PER_SOCKET_MAX).unwrap());
+            let id = format!("channel-{}", role % CHANNELS_PER_SOCKET_MAX);
+            assert_eq!(channels.check(conn, Role::Subscriber, &id), Ok(()));
+            channels.join(conn, Role::Subscriber, &id);
+        }
+        let newcomer = Conn(9_999);
+        let full = Err(Refusal::Full("channel members"));
+        assert_eq!(channels.check(newcomer, Role::Subscriber, "channel-0"), full);
+        assert_eq!(channels.check(Conn(0), Role::Subscriber, "channel-0"), Ok(()), "again is not more");
+        channels.leave(Conn(0));
+        assert_eq!(channels.check(newcomer, Role::Owner, "channel-0"), Ok(()));
     }
 }
