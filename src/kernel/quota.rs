@@ -61,13 +61,20 @@ impl Quota {
     ///
     /// Errors: [`Exhausted`] when the event does not conform.
     pub fn take(&self, free_at_us: u64, now: Timestamp) -> Result<Allowance, Exhausted> {
+        self.take_many(1, free_at_us, now)
+    }
+
+    /// Takes `events` at once, or none of them.
+    ///
+    /// Errors: as [`Self::take`]; more than a whole period's never conform.
+    pub fn take_many(&self, events: u64, free_at_us: u64, now: Timestamp) -> Result<Allowance, Exhausted> {
         if self.is_off() {
             return Ok(Allowance { free_at_us: 0, remaining: u64::MAX });
         }
         let period = self.period_ms.saturating_mul(1_000);
         let step = (period / self.per_period).max(1);
         let now_us = now.as_millis().saturating_mul(1_000);
-        let next = free_at_us.max(now_us).saturating_add(step);
+        let next = free_at_us.max(now_us).saturating_add(step.saturating_mul(events));
         let horizon = now_us.saturating_add(period);
         if next > horizon {
             return Err(Exhausted { retry_after_ms: (next - horizon).div_ceil(1_000) });
@@ -112,6 +119,17 @@ mod tests {
         assert_eq!(refused.retry_after_ms, MINUTE_MS / 3);
         assert!(quota.take(state, start.plus(refused.retry_after_ms)).is_ok());
         assert_eq!(quota.take(state, start.plus(MINUTE_MS)).unwrap().remaining, 2);
+    }
+
+    #[test]
+    fn many_at_once_are_as_many_one_by_one() {
+        let (quota, now) = (Quota::per_minute(10), Timestamp::from_millis(9_000_000));
+        let at_once = quota.take_many(7, 0, now).unwrap();
+        let one_by_one = (0..7).fold(0, |state, _| quota.take(state, now).unwrap().free_at_us);
+        assert_eq!(at_once.free_at_us, one_by_one);
+        assert_eq!(at_once.remaining, 3);
+        assert!(quota.take_many(4, at_once.free_at_us, now).is_err());
+        assert!(quota.take_many(11, 0, now).is_err());
     }
 
     #[test]

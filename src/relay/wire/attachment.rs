@@ -1,0 +1,91 @@
+//! What is kept with a socket over hibernation, as ASCII text without spaces at its ends.
+//!
+//! Limits: a desk's part is at most 500 characters: a peer id of 128, a key of 256, a session of 16, and four numbers.
+
+use std::rc::Rc;
+
+use crate::kernel::fault::Fault;
+use crate::kernel::json::quote;
+use crate::kernel::network::ClientNetwork;
+use crate::kernel::time::Timestamp;
+use crate::relay::message::Dialect;
+use crate::relay::peers::Peer;
+use crate::relay::seats::Seat;
+use crate::relay::sockets::Socket;
+
+/// The first member: changes when the members do.
+const VERSION: &str = "1";
+
+/// A desk's part: members separated by commas, the key, which may hold commas, last.
+#[must_use]
+pub fn encode_part(seat: &Seat, peer: Option<&Peer>) -> String {
+    let Seat { session, dialect, peer_id, upstream_free_at_us } = seat;
+    let dialect = match dialect {
+        Dialect::Registry => 'r',
+        Dialect::Lobby => 'l',
+    };
+    let id = peer_id.as_deref().unwrap_or_default();
+    let mut text = format!("{VERSION},{session},{dialect},{upstream_free_at_us},{id}");
+    if let Some(Peer { peer_id, public_key, connections_max, connected, last_seen }) = peer {
+        // Hardly ever another id than the seat's; a key is never empty, so nothing stands for none.
+        let relay_id = if **peer_id == *id { "" } else { peer_id };
+        let key = public_key.as_deref().unwrap_or_default();
+        text.push_str(&format!(",{relay_id},{connections_max},{connected},{},{key}", last_seen.as_millis()));
+    }
+    text
+}
+
+/// What [`encode_part`] wrote.
+///
+/// Errors: [`Fault::Corrupt`] when this code did not write it.
+pub fn decode_part(text: &str) -> Result<(Seat, Option<Peer>), Fault> {
+    parse_part(text).ok_or_else(|| Fault::Corrupt(String::from("a relay socket's attachment")))
+}
+
+fn parse_part(text: &str) -> Option<(Seat, Option<Peer>)> {
+    let mut members = text.splitn(10, ',');
+    if members.next()? != VERSION {
+        return None;
+    }
+    let session = members.next()?.parse().ok()?;
+    let dialect = match members.next()? {
+        "r" => Dialect::Registry,
+        "l" => Dialect::Lobby,
+        _ => return None,
+    };
+    let upstream_free_at_us = members.next()?.parse().ok()?;
+    let peer_id: Option<Rc<str>> = Some(members.next()?).filter(|id| !id.is_empty()).map(Rc::from);
+    let seat = Seat { session, dialect, peer_id: peer_id.clone(), upstream_free_at_us };
+    let relay_id = match members.next() {
+        None => return Some((seat, None)),
+        Some("") => peer_id?,
+        Some(id) => Rc::from(id),
+    };
+    let peer = Peer {
+        peer_id: relay_id,
+        connections_max: members.next()?.parse().ok()?,
+        connected: members.next()?.parse().ok()?,
+        last_seen: Timestamp::from_millis(members.next()?.parse().ok()?),
+        public_key: Some(members.next()?).filter(|key| !key.is_empty()).map(Rc::from),
+    };
+    Some((seat, Some(peer)))
+}
+
+/// A registry's attachment: the quota's state, the network, and the desk's part.
+#[must_use]
+pub fn encode(socket: &Socket, part: &str) -> String {
+    format!("{} {} {part}", socket.free_at_us, socket.network.as_str())
+}
+
+/// What [`encode`] wrote.
+///
+/// Errors: [`Fault::Corrupt`] when this code did not write it.
+pub fn decode(attachment: &str) -> Result<(Socket, &str), Fault> {
+    let parse = || {
+        let mut members = attachment.splitn(3, ' ');
+        let free_at_us = members.next()?.parse().ok()?;
+        let network: ClientNetwork = serde_json::from_str(&quote(members.next()?)).ok()?;
+        Some((Socket { network, free_at_us }, members.next()?))
+    };
+    parse().ok_or_else(|| Fault::Corrupt(String::from("a relay socket's attachment")))
+}
