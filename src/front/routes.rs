@@ -111,7 +111,8 @@ const fn socket(template: &'static str, operation: Operation, to: To, summary: &
 
 const LOBBY: To = To::Fixed(Class::SignalingRoom, "lobby");
 const SERVERS: To = To::Fixed(Class::ServerRegistry, "global");
-const RELAY: To = To::Later(Class::RelayRegistry);
+const RELAY: To = To::Fixed(Class::RelayRegistry, "global");
+const RELAY_NAMED: To = To::Named(Class::RelayRegistry, "");
 const ATTEST: To = To::Later(Class::AttestationRegistry);
 
 /// Every route of the service.
@@ -218,14 +219,25 @@ pub const ROUTES: &[Route] = &[
         "Signaling in a room of its own.",
     ),
     Route {
-        answers: &[LATER],
+        answers: &[ok("RelayStatistics")],
         ..get("/stats", Operation::RelayStats, RELAY, Who::Anyone, "Statistics of the relay registry `global`.")
     },
     socket("/relay", Operation::RelayOpen, RELAY, "Relays, rendezvous, chunks and channels of the registry `global`."),
-    socket("/relay/{name}", Operation::RelayOpen, RELAY, "Relays, rendezvous, chunks and channels of one registry."),
+    socket(
+        "/relay/{name}",
+        Operation::RelayOpen,
+        RELAY_NAMED,
+        "Relays, rendezvous, chunks and channels of one registry.",
+    ),
     Route {
-        answers: &[LATER],
-        ..get("/relay/{name}/stats", Operation::RelayStats, RELAY, Who::Anyone, "Statistics of one relay registry.")
+        answers: &[ok("RelayStatistics")],
+        ..get(
+            "/relay/{name}/stats",
+            Operation::RelayStats,
+            RELAY_NAMED,
+            Who::Anyone,
+            "Statistics of one relay registry.",
+        )
     },
     Route {
         body_max: 8192,

@@ -15,7 +15,8 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
     match class {
         Class::SignalingRoom => crate::signaling::object::MIGRATIONS,
         Class::ServerRegistry => crate::bootstrap::MIGRATIONS,
-        Class::RelayRegistry | Class::AttestationRegistry => &[],
+        Class::RelayRegistry => crate::relay::MIGRATIONS,
+        Class::AttestationRegistry => &[],
     }
 }
 
@@ -30,6 +31,7 @@ pub(super) fn load(
     Ok(match class {
         Class::SignalingRoom => Box::new(crate::signaling::object::SignalingRoom::load(settings, sql, now, restored)?),
         Class::ServerRegistry => Box::new(crate::bootstrap::ServerRegistry::load(settings, sql, now, restored)?),
-        Class::RelayRegistry | Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
+        Class::RelayRegistry => Box::new(crate::relay::RelayRegistry::load(settings, sql, now, restored)?),
+        Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
     })
 }

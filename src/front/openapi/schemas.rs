@@ -19,6 +19,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Success", success()),
         ("SignedList", signed_list()),
         ("SigningKeys", signing_keys()),
+        ("RelayStatistics", relay_statistics()),
     ] {
         schemas.insert(name.to_owned(), schema);
     }
@@ -215,6 +216,24 @@ fn signing_keys() -> Value {
         }),
     );
     object(&["keys"], json!({ "keys": { "type": "array", "items": key } }))
+}
+
+fn relay_statistics() -> Value {
+    let counts = |names: &[&str]| {
+        let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), count())).collect();
+        object(names, Value::Object(properties))
+    };
+    object(
+        &["relays", "rendezvous", "chunks", "connections"],
+        json!({
+            "relays": counts(&["totalPeers", "totalCapacity", "totalConnected", "availableRelays"]),
+            "rendezvous": counts(&["dailyPoints", "hourlyTokens", "totalEntries", "dailyEntries", "hourlyEntries"]),
+            "chunks": counts(&[
+                "trackedChunks", "totalSources", "cachedChunks", "pendingRequests", "cacheAccesses", "mostAccesses",
+            ]),
+            "connections": count(),
+        }),
+    )
 }
 
 /// The headers of the signed list.
