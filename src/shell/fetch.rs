@@ -10,7 +10,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 
 use super::ambient::{self, Configured, SystemEntropy, platform};
-use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond};
+use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond, respond_again};
 use crate::front::about::{self, ClassState};
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
 use crate::front::finish::{CONSTANT_HEADERS, Finished, finish};
@@ -220,12 +220,18 @@ impl Visit {
 
 impl Memory {
     fn respond(&mut self, finished: &Finished) -> JsValue {
+        let has_origin = finished.request_headers.iter().any(|(name, _)| name.starts_with("Access-"));
         let mut own = String::with_capacity(256);
         finished.request_headers.iter().for_each(|(name, value)| push_header(&mut own, name, value));
         let etag = finished.entity_headers.iter().find(|(name, _)| name == "ETag").map(|(_, value)| value);
         if let Some(prepared) = self.prepared.as_ref().filter(|prepared| Some(&prepared.etag) == etag) {
             let body = if finished.body.is_some() { &prepared.body } else { &JsValue::NULL };
-            return respond(finished.status, &prepared.headers, &own, body);
+            // Without an origin, the request's own headers are the same ones every time.
+            return if has_origin {
+                respond(finished.status, &prepared.headers, &own, body)
+            } else {
+                respond_again(finished.status, &prepared.headers, &own, body)
+            };
         }
         let mut entity = String::with_capacity(512);
         finished.entity_headers.iter().for_each(|(name, value)| push_header(&mut entity, name, value));
