@@ -26,6 +26,7 @@ const waystation :Workerd.Worker = (
     (className = "RelayRegistry", uniqueKey = "waystation-relay-registry", enableSql = true),
     (className = "ServerRegistry", uniqueKey = "waystation-server-registry", enableSql = true),
     (className = "AttestationRegistry", uniqueKey = "waystation-attestation-registry", enableSql = true),
+    (className = "ReferenceStore", uniqueKey = "waystation-reference-store", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -33,6 +34,7 @@ const waystation :Workerd.Worker = (
     (name = "RELAY_REGISTRY", durableObjectNamespace = "RelayRegistry"),
     (name = "SERVER_REGISTRY", durableObjectNamespace = "ServerRegistry"),
     (name = "ATTESTATION_REGISTRY", durableObjectNamespace = "AttestationRegistry"),
+    (name = "REFERENCE_STORE", durableObjectNamespace = "ReferenceStore"),
     (name = "ENVIRONMENT", fromEnvironment = "ENVIRONMENT"),
     (name = "RATE_LIMIT_PER_MINUTE", fromEnvironment = "RATE_LIMIT_PER_MINUTE"),
     (name = "LOG_LEVEL", fromEnvironment = "LOG_LEVEL"),

@@ -15,7 +15,9 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
     match class {
         Class::SignalingRoom => crate::signaling::object::MIGRATIONS,
         Class::ServerRegistry => crate::bootstrap::MIGRATIONS,
-        Class::RelayRegistry | Class::AttestationRegistry => &[],
+        Class::AttestationRegistry => crate::attestation::MIGRATIONS,
+        Class::ReferenceStore => crate::attestation::BUILD_MIGRATIONS,
+        Class::RelayRegistry => &[],
     }
 }
 
@@ -30,6 +32,10 @@ pub(super) fn load(
     Ok(match class {
         Class::SignalingRoom => Box::new(crate::signaling::object::SignalingRoom::load(settings, sql, now, restored)?),
         Class::ServerRegistry => Box::new(crate::bootstrap::ServerRegistry::load(settings, sql, now, restored)?),
-        Class::RelayRegistry | Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
+        Class::AttestationRegistry => {
+            Box::new(crate::attestation::AttestationRegistry::load(settings, sql, now, restored)?)
+        }
+        Class::ReferenceStore => Box::new(crate::attestation::ReferenceStore::load(settings, sql, now, restored)?),
+        Class::RelayRegistry => Box::new(crate::kernel::object::Unbuilt),
     })
 }
