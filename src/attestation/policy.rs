@@ -154,6 +154,9 @@ impl Policy {
     }
 }
 
+/// A range, and its time with the way that it is written.
+pub type SunsetClaim = (String, Field<(Timestamp, String)>);
+
 /// Rules as they came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names are the members' names")]
@@ -162,7 +165,7 @@ pub struct RulesClaim {
     pub recommended_version: Field<String>,
     pub blocked_versions: Field<Vec<Field<String>>>,
     pub blocked_builds: Field<Vec<Field<String>>>,
-    pub sunset_dates: Field<Vec<(String, Field<(Timestamp, String)>)>>,
+    pub sunset_dates: Field<Vec<SunsetClaim>>,
 }
 
 /// A policy as it came.
