@@ -120,7 +120,7 @@ fn registry_fill_does_not_lock_out_new_devices() {
         }
     };
     // One network fills its own share, and nothing else.
-    flood(&mut stage, 80, 1);
+    flood(&mut stage, 70, 1);
     assert_eq!(count(&stage, "device: "), PENDING_PER_NETWORK_MAX + 1);
     // Many networks fill the ring, and nothing else.
     flood(&mut stage, FLOOD, 1_000);
@@ -132,7 +132,7 @@ fn registry_fill_does_not_lock_out_new_devices() {
 
 /// Anonymous registrations through the object. The whole 10^5 go through the rule alone in the next test, because the
 /// build token of each takes a millisecond to check without optimisation.
-const FLOOD: u64 = if cfg!(debug_assertions) { 100 } else { 100_000 };
+const FLOOD: u64 = if cfg!(debug_assertions) { 60 } else { 100_000 };
 
 /// The register as the rule sees it: newcomers by age, in all and by network.
 #[derive(Default)]
@@ -222,7 +222,7 @@ fn challenge_cost_is_constant() {
         accepted(&verify(&mut stage, &answer("device", &asked, "hash-1")));
         [registered, challenged, stage.database.take_read_steps()]
     };
-    let (few, many) = (steps(3), steps(120));
+    let (few, many) = (steps(3), steps(60));
     // The tree of an index grows by a level now and then; a scan would cost steps for each of the others.
     for (few, many) in few.iter().zip(many) {
         assert!(*few > 0 && many <= few + 20, "{few} {many}");
