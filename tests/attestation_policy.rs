@@ -95,6 +95,9 @@ fn a_policy_is_replaced_whole_and_survives_a_restart() {
     let before = read(&mut stage);
     stage.evict();
     assert_eq!(read(&mut stage), before);
+    // What was read can be written back.
+    let again = set_policy(&mut stage, &policy);
+    assert_eq!(again["policy"]["platforms"], policy["platforms"]);
     refused(
         &register_build(&mut stage, "a", "1.1.5", "ios", "h"),
         403,
@@ -137,6 +140,15 @@ fn a_policy_of_the_wrong_form_changes_nothing() {
             "Invalid sunset_dates: expected a time for each version or range",
         ),
         (json!({ "platforms": { "a b": {} } }), "Invalid platforms: expected rules for each platform"),
+        (json!([]), "The body is not valid JSON"),
+        (
+            json!({ "minimun_version": "1.0.0" }),
+            "Unknown member: nothing was changed, because a misspelt one would reset the true one",
+        ),
+        (
+            json!({ "platforms": { "ios": { "x": 1 } } }),
+            "Unknown member: nothing was changed, because a misspelt one would reset the true one",
+        ),
         (json!({ "platforms": { "ios": 1 } }), "Invalid platforms: expected rules for each platform"),
     ] {
         refused(&write(&mut stage, &body, "", None), 400, sentence);

@@ -166,6 +166,8 @@ pub struct RulesClaim {
     pub blocked_versions: Field<Vec<Field<String>>>,
     pub blocked_builds: Field<Vec<Field<String>>>,
     pub sunset_dates: Field<Vec<SunsetClaim>>,
+    /// Names of members that are none of these.
+    pub unknown: Vec<String>,
 }
 
 /// A policy as it came.
@@ -186,6 +188,8 @@ pub enum PolicyError {
     BlockedBuilds,
     Sunset,
     Platforms,
+    /// A member of an unknown name, which may be a misspelt one: its true one would silently be reset.
+    Unknown,
 }
 
 /// Checks a policy. What is missing is as in a policy that nobody has written: the whole policy is replaced.
@@ -200,6 +204,9 @@ pub fn check_policy(claim: PolicyClaim, epoch: u64, now: Timestamp) -> Result<Po
 }
 
 fn check_rules(claim: RulesClaim) -> Result<Rules, PolicyError> {
+    if !claim.unknown.is_empty() {
+        return Err(PolicyError::Unknown);
+    }
     let version = |field: Field<String>, error| field.and_then(|text| Version::parse(&text)).optional(error);
     let minimum = version(claim.minimum_version, PolicyError::Minimum)?;
     let recommended = version(claim.recommended_version, PolicyError::Recommended)?;

@@ -2,28 +2,35 @@
 
 use serde_json::{Map, Value, json};
 
-use super::body::{Body, NotJson, into_text, into_time, parse_body};
+use super::body::{Body, NotJson, into_text, into_time};
 use crate::attestation::field::{Field, parse_day};
 use crate::attestation::policy::{Effect, Policy, PolicyClaim, Rules, RulesClaim, Sunset, check_policy};
 use crate::attestation::version::{Version, VersionRange};
 use crate::kernel::fault::Fault;
 use crate::kernel::time::Timestamp;
 
-/// Reads a policy.
+/// What a document has beside the rules, so that one that was read can be changed and written back.
+const OUR_OWN: [&str; 3] = ["sunset_date", "policy_epoch", "updated_at"];
+
+/// Reads a policy. JSON that is no object is none: taken for an empty one it would reset everything.
 pub(in crate::attestation) fn parse_policy(bytes: &[u8]) -> Result<PolicyClaim, NotJson> {
-    let mut body = parse_body(bytes)?;
+    let Value::Object(members) = serde_json::from_slice(bytes).map_err(|_| NotJson)? else { return Err(NotJson) };
+    let mut body = Body(members);
+    for name in OUR_OWN {
+        body.0.remove(name);
+    }
     let platforms = body.member("platforms", |value| {
         let Value::Object(members) = value else { return None };
         let rules = |value: Value| match value {
-            Value::Object(members) => Field::Given(rules_claim(&mut Body(members))),
+            Value::Object(members) => Field::Given(rules_claim(Body(members))),
             _ => Field::Wrong,
         };
         Some(members.into_iter().map(|(platform, value)| (platform, rules(value))).collect())
     });
-    Ok(PolicyClaim { general: rules_claim(&mut body), platforms })
+    Ok(PolicyClaim { general: rules_claim(body), platforms })
 }
 
-fn rules_claim(body: &mut Body) -> RulesClaim {
+fn rules_claim(mut body: Body) -> RulesClaim {
     RulesClaim {
         minimum_version: body.text("minimum_version"),
         recommended_version: body.text("recommended_version"),
@@ -33,6 +40,7 @@ fn rules_claim(body: &mut Body) -> RulesClaim {
             let Value::Object(members) = value else { return None };
             Some(members.into_iter().map(|(range, time)| (range, sunset_time(&time))).collect())
         }),
+        unknown: body.0.keys().cloned().collect(),
     }
 }
 

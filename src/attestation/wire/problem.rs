@@ -141,6 +141,9 @@ impl From<PolicyError> for Problem {
             PolicyError::Blocked => "Invalid blocked_versions: expected versions or ranges such as \">=1.2.0 <1.3.0\"",
             PolicyError::BlockedBuilds => "Invalid blocked_builds: expected build hashes",
             PolicyError::Sunset => "Invalid sunset_dates: expected a time for each version or range",
+            PolicyError::Unknown => {
+                "Unknown member: nothing was changed, because a misspelt one would reset the true one"
+            }
             PolicyError::Platforms => "Invalid platforms: expected rules for each platform",
         };
         Self::new(Code::InvalidRequest, sentence)
