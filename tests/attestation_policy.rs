@@ -452,3 +452,22 @@ fn pre_releases_and_tricks_of_writing_do_not_bypass_the_policy() {
     }
     assert_eq!(body(&read(&mut stage))["minimum_version"], "1.2.9");
 }
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/attestation/session.json");
+
+/// The verifiers in `examples/verify-session-*` are tested with this very token.
+/// `WAYSTATION_WRITE=1 cargo test --test attestation_policy golden` writes the file anew.
+#[test]
+fn the_golden_session_is_what_the_service_issues() {
+    let mut stage = ready();
+    set_policy(&mut stage, &json!({ "minimum_version": "1.1.0" }));
+    let token = issued(&mut stage);
+    let keys = accepted(&stage.call(&call(Operation::AttestKeys)));
+    let golden = json!({ "now": stage.now.as_millis(), "token": token, "jwks": keys });
+    let text = format!("{}\n", serde_json::to_string_pretty(&golden).unwrap());
+    if std::env::var_os("WAYSTATION_WRITE").is_some() {
+        std::fs::write(GOLDEN, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(GOLDEN).unwrap(), text);
+    assert!(read_session(&token, &[session_key()], ANY, stage.now).is_ok());
+}
