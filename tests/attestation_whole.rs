@@ -329,3 +329,33 @@ fn a_relay_attests_a_socket_by_the_same_rules() {
     assert_eq!(socket::parse_asking(r#"{"type":"ping"}"#, None, "relay-1"), None);
     assert_eq!(socket::parse_asking("nonsense", None, "relay-1"), None);
 }
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/attestation/manifest.json");
+
+/// `scripts/attest/attest.test.mjs` holds CI's programs against the same file.
+/// `WAYSTATION_WRITE=1 cargo test --test attestation_whole golden` writes the file anew.
+#[test]
+fn the_golden_manifest_is_one_that_the_service_takes() {
+    // Byte n of the file is n · 31 mod 251; it ends within a leaf.
+    let file: Vec<u8> = (0..3 * LEAF_LEN + 77).map(|at| (at * 31 % 251) as u8).collect();
+    let leaves = file.chunks(LEAF_LEN as usize).map(leaf_hash).collect();
+    let hash = hex::encode(Sha256::digest(&file));
+    let manifest = format!(
+        r#"{{"typ":"manifest","version":"1.2.0","platform":"linux","build_hash":"{hash}","size":{},"tree_hash":"{}","critical_ranges":[{{"offset":4096,"length":100}}]}}"#,
+        file.len(),
+        hex::encode(tree_hash(leaves))
+    );
+    let signature = build_key().sign_base64(format!("waystation/attest/manifest/v1\n{manifest}").as_bytes());
+    let golden = json!({ "size": file.len(), "manifest": manifest, "signature": signature });
+    let text = format!("{}\n", serde_json::to_string_pretty(&golden).unwrap());
+    if std::env::var_os("WAYSTATION_WRITE").is_some() {
+        std::fs::write(GOLDEN, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(GOLDEN).unwrap(), text);
+    let mut house = House::new();
+    let body = json!({ "manifest": manifest, "signature": signature }).to_string().into_bytes();
+    let begun = accepted(&house.ci(Operation::AttestReferenceBegin, &[], "", body));
+    let id = begun["reference_id"].as_str().unwrap().to_owned();
+    accepted(&house.part(&id, 0, &file));
+    accepted(&house.complete(&id));
+}

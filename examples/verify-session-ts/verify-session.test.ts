@@ -6,9 +6,9 @@ import test from "node:test";
 
 import { SKEW_MS_MAX, SessionError, verifySession } from "./verify-session.ts";
 
-// RFC 8032, section 7.1, test 1.
+// RFC 8032, section 7.1, tests 1 and 2.
 const KEY = { kid: "21fe31df", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" };
-const OTHER_KEY = { kid: "0b41d2ca", x: "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw" };
+const OTHER_KEY = { kid: "39f713d0", x: "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw" };
 const NOW = 1_800_000_000_000;
 const TOKEN =
   "eyJkZXZpY2VfaWQiOiJkZXZpY2UiLCJidWlsZF92ZXJzaW9uIjoiMS4yLjAiLCJwbGF0Zm9ybSI6ImFuZHJvaWQiLCJpc3N1ZWRfYXQiOjE4MDAwMDAwMDAwMDAsImV4cGlyZXNfYXQiOjE4MDAwMDM2MDAwMDAsInR5cCI6InNlc3Npb24iLCJraWQiOiIyMWZlMzFkZiIsImF1ZCI6IndheXN0YXRpb24iLCJidWlsZF9oYXNoIjoiaGFzaC0xIiwidGllciI6MSwicG9saWN5X2Vwb2NoIjoxLCJqdGkiOiI2OTUzNzk4ODc2YTJjMzY5ZWJmYWI1MDU5YmU3ODIxYSJ9.OocjS2vA0zwihDDtCw0Wl2u1IbOTkspTEfWo-0OfuX30ZTYkes8xlwhP9lxEiQSLXfDwlIPJ-dC_d-MrxmIFCQ";

@@ -10,7 +10,7 @@ const DEMAND: Demand<'_> = Demand { audience: "waystation", tier_min: 1, policy_
 fn keys() -> Vec<Key> {
     let key = |kid: &str, x: &str| Key { kid: kid.into(), x: x.into() };
     vec![
-        key("0b41d2ca", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"),
+        key("39f713d0", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"),
         key("21fe31df", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
     ]
 }
