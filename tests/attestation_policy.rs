@@ -336,9 +336,16 @@ fn damage_to_any_character_of_a_session_token_is_noticed() {
         }
     }
     let (payload, signature) = token.split_once('.').unwrap();
-    for bad in
-        [payload, signature, "", ".", &token[1..], &format!("{token}A"), &format!("{token}="), &format!("{token}.")]
-    {
+    for bad in [
+        payload,
+        signature,
+        "",
+        ".",
+        token.trim_start_matches('e'),
+        &format!("{token}A"),
+        &format!("{token}="),
+        &format!("{token}."),
+    ] {
         assert_eq!(read_session(bad, &keys, ANY, stage.now), Err(SessionError::NotGenuine), "{bad}");
     }
     let stranger = SigningPair::from_seed([5; 32]);

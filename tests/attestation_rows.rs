@@ -21,6 +21,7 @@ use waystation::attestation::{AttestationRegistry, BUILD_MIGRATIONS, MIGRATIONS,
 use waystation::kernel::migration::{migrate, schema_version};
 use waystation::kernel::object::{Call, Object as _, Principal};
 use waystation::kernel::operation::Operation;
+use waystation::kernel::sql::{Sql as _, Statement};
 use waystation::kernel::time::Timestamp;
 
 const OPERATIONS: [Operation; 8] = [
@@ -263,9 +264,39 @@ proptest! {
 
 #[test]
 fn a_database_that_holds_what_we_never_write_is_not_guessed_about() {
-    use waystation::kernel::sql::{Sql as _, Statement};
     let stage = ready();
     stage.database.commit(vec![Statement::plain("INSERT INTO policy (id, document) VALUES (1, '{}')")]).unwrap();
     let settings = attestation_support::support::settings(ALL);
     assert!(AttestationRegistry::load(settings, &*stage.database, stage.now, Vec::new()).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_tally_is_always_the_number_of_devices(steps in prop::collection::vec((0_u8..4, 0_u8..5), 1..14)) {
+        let mut stage = prepared();
+        for (step, device) in steps {
+            let id = format!("device-{device}");
+            match step {
+                0 => drop(register(&mut stage, &id)),
+                1 => {
+                    let asked = challenge(&mut stage, &id);
+                    if asked.status == 200 {
+                        let asked = serde_json::from_str(&asked.body).unwrap();
+                        accepted(&verify(&mut stage, &answer(&id, &asked, "hash-1")));
+                    }
+                }
+                2 => stage.now = stage.now.plus(UNSEEN_MS_MAX / 2),
+                _ => stage.ring(),
+            }
+            let numbers = |sql| {
+                let rows = stage.database.read(Statement::plain(sql)).unwrap();
+                rows.first().map(|row| (row.unsigned(0).unwrap(), row.unsigned(1).unwrap()))
+            };
+            let counted = numbers("SELECT count(*) - coalesce(sum(standing), 0), coalesce(sum(standing), 0) FROM device");
+            let kept = numbers("SELECT pending, attested FROM tally");
+            prop_assert_eq!(kept, counted);
+        }
+    }
 }
