@@ -160,3 +160,4 @@ export const SignalingRoom = durable("SignalingRoom");
 export const RelayRegistry = durable("RelayRegistry");
 export const ServerRegistry = durable("ServerRegistry");
 export const AttestationRegistry = durable("AttestationRegistry");
+export const ReferenceStore = durable("ReferenceStore");
