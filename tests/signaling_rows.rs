@@ -190,16 +190,10 @@ fn what_is_no_message_is_answered_in_the_words_of_the_path() {
         (unknown.as_str(), cut.as_str(), cut.as_str()),
         ("{\"type\":\"ping\",\"type\":\"ping\"}", "Invalid message format", "Invalid message format: JSON parse error"),
         (
-            "{\"type\":\"register\",\"peerId\":\"p\"}",
-            "Unknown message type: register",
-            "Unknown message type: register",
+            "{\"type\":\"attest_request\"}",
+            "Unknown message type: attest_request",
+            "Unknown message type: attest_request",
         ),
-        (
-            "{\"type\":\"get_relays\",\"peerId\":\"p\"}",
-            "Unknown message type: get_relays",
-            "Unknown message type: get_relays",
-        ),
-        ("{\"type\":\"chunk_request\"}", "Unknown message type: chunk_request", "Unknown message type: chunk_request"),
     ];
     for (text, in_room, in_lobby) in rows {
         stage.say(room, text);

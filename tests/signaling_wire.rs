@@ -25,7 +25,7 @@ use waystation::signaling::message::Dialect;
 use waystation::signaling::pairing::ASKED_MAX;
 use waystation::signaling::room::{Link, PARTNERS_MAX, Record, Request, Stage};
 use waystation::signaling::sockets::Socket;
-use waystation::signaling::wire::attachment::{decode, encode, encode_tail};
+use waystation::signaling::wire::attachment::{Kept, decode, encode, encode_tail};
 
 /// Plays a golden conversation and writes it down as it went: the script's own lines, and what was told after each.
 ///
@@ -242,10 +242,14 @@ fn socket(free_at_us: u64) -> Socket {
 
 proptest! {
     #[test]
-    fn attachments_give_back_what_was_kept(record in prop::option::of(record()), free_at_us in any::<u64>()) {
+    fn attachments_give_back_what_was_kept(
+        record in prop::option::of(record()),
+        free_at_us in any::<u64>(),
+        desk in "[ -~]{0,500}",
+    ) {
         let socket = socket(free_at_us);
-        let text = encode(free_at_us, &encode_tail(&socket, record.as_ref()));
-        prop_assert_eq!(decode(&text).unwrap(), (socket, record));
+        let text = encode(free_at_us, &encode_tail(&socket, &desk, record.as_ref()));
+        prop_assert_eq!(decode(&text).unwrap(), Kept { socket, desk: &desk, record });
     }
 
     #[test]
@@ -254,10 +258,10 @@ proptest! {
         at in any::<prop::sample::Index>(),
         junk in "\\PC{0,9}",
     ) {
-        let text = encode(7, &encode_tail(&socket(7), Some(&record)));
+        let text = encode(7, &encode_tail(&socket(7), "", Some(&record)));
         let cut: String = text.chars().take(at.index(text.chars().count())).collect();
         // A cut at the end of the socket's part leaves a socket without a record; any other is noticed.
-        let is_noticed = decode(&cut).map_or(true, |(_, record)| record.is_none());
+        let is_noticed = decode(&cut).map_or(true, |kept| kept.record.is_none());
         prop_assert!(is_noticed);
         let _ = decode(&junk);
         let _ = decode(&(cut + &junk));
@@ -284,7 +288,7 @@ fn the_largest_attachment_fits_even_in_two_byte_units() {
         link: Some(link),
         partners: vec![Partner(u64::MAX); PARTNERS_MAX],
     };
-    let text = encode(u64::MAX, &encode_tail(&socket(0), Some(&record)));
+    let text = encode(u64::MAX, &encode_tail(&socket(0), &"d".repeat(500), Some(&record)));
     let stored = 2 * text.encode_utf16().count();
     assert!(stored <= ATTACHMENT_BYTES_MAX, "{stored} bytes");
     assert!(stored > 14_000, "{stored} bytes: the limits could be wider");

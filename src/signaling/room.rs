@@ -14,7 +14,7 @@ use crate::kernel::object::{ByConn, Conn};
 use crate::kernel::time::Timestamp;
 
 /// Partners that a peer remembers; the oldest is forgotten first. 17 bytes each in the attachment.
-pub const PARTNERS_MAX: usize = 32;
+pub const PARTNERS_MAX: usize = 24;
 
 /// The life of a request. Units: milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use crate::kernel::network::ClientNetwork;
 use crate::kernel::sql::{Row, Sql, Statement};
 use crate::kernel::time::Timestamp;
 
-/// The schema, step by step.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "guesses", sql: include_str!("../../migrations/signaling_room/0001_guesses.sql") }];
+/// The room's own tables.
+pub const GUESSES: Migration =
+    Migration { version: 1, name: "guesses", sql: include_str!("../../migrations/signaling_room/0001_guesses.sql") };
 
 const READ_NETWORK: &str = "SELECT free_at_us, missed_at FROM network_guesses WHERE network = ?1";
 const READ_OLDEST: &str = "SELECT network FROM network_guesses ORDER BY forget_at, network LIMIT 1";

@@ -5,7 +5,8 @@
 //! touching the rest.
 //!
 //! Limits, in UTF-16 units of two bytes, which is what the platform stores as soon as one character needs them: keys
-//! and names 3,330, twelve codes of 256, 32 partners of 19, numbers and marks 500; together 15.0 KB of 16,000.
+//! and names 3,330, twelve codes of 256, 24 partners of 19, the relay desk's part 504, numbers and marks 500; together
+//! 15.8 KB of 16,000.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use crate::signaling::room::{Link, Record, Request, Stage};
 use crate::signaling::sockets::Socket;
 
 /// The first piece: changes when the pieces do.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The part that changes with every message, in front of the part that does not.
 #[must_use]
@@ -40,9 +41,9 @@ pub fn tail(attachment: &str) -> &str {
     attachment.split_once(' ').map_or("", |(_, tail)| tail)
 }
 
-/// The part of an attachment that messages alone do not change.
+/// The part of an attachment that messages alone do not change. `desk` is what the relay desk keeps with the socket.
 #[must_use]
-pub fn encode_tail(socket: &Socket, record: Option<&Record>) -> String {
+pub fn encode_tail(socket: &Socket, desk: &str, record: Option<&Record>) -> String {
     let mut pieces = Pieces(String::with_capacity(128));
     pieces.text(VERSION);
     pieces.text(match socket.dialect {
@@ -50,6 +51,7 @@ pub fn encode_tail(socket: &Socket, record: Option<&Record>) -> String {
         Dialect::Room => "r",
     });
     pieces.text(socket.network.as_str());
+    pieces.text(desk);
     if let Some(record) = record {
         pieces.record(record);
     }
@@ -98,14 +100,25 @@ impl Pieces {
     }
 }
 
+/// What is kept with one socket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept<'a> {
+    /// Its limits and its dialect.
+    pub socket: Socket,
+    /// What the relay desk keeps.
+    pub desk: &'a str,
+    /// What the room keeps, once it holds a code.
+    pub record: Option<Record>,
+}
+
 /// What [`encode`] wrote.
 ///
 /// Errors: [`Fault::Corrupt`] when this code did not write it.
-pub fn decode(text: &str) -> Result<(Socket, Option<Record>), Fault> {
+pub fn decode(text: &str) -> Result<Kept<'_>, Fault> {
     decode_parts(text).ok_or_else(|| Fault::Corrupt(String::from("a signaling socket's attachment")))
 }
 
-fn decode_parts(text: &str) -> Option<(Socket, Option<Record>)> {
+fn decode_parts(text: &str) -> Option<Kept<'_>> {
     let (free_at_us, tail) = text.split_once(' ')?;
     let mut reader = Reader(tail);
     if reader.text()? != VERSION {
@@ -118,8 +131,9 @@ fn decode_parts(text: &str) -> Option<(Socket, Option<Record>)> {
     };
     let network = network(reader.text()?)?;
     let socket = Socket { dialect, network, free_at_us: free_at_us.parse().ok()? };
+    let desk = reader.text()?;
     let record = if reader.0.is_empty() { None } else { Some(reader.record()?) };
-    if reader.0.is_empty() { Some((socket, record)) } else { None }
+    if reader.0.is_empty() { Some(Kept { socket, desk, record }) } else { None }
 }
 
 fn network(text: &str) -> Option<ClientNetwork> {

@@ -93,8 +93,8 @@ impl Speaker {
 
 /// Reads one text frame.
 ///
-/// The families of other rooms (relay, rendezvous, chunks, channels, attestation) are told apart by message shape here,
-/// and are unknown types until their room is plugged in.
+/// The families of other rooms (relay, rendezvous, chunks, channels) are told apart by message shape here: they are
+/// unknown types, and the object asks the relay desk whether it knows them.
 ///
 /// Errors: a [`Refusal`] that says what is wrong with it.
 pub fn parse(speaker: Speaker, text: &str) -> Result<Message<'_>, Refusal> {

@@ -1,4 +1,7 @@
-//! One Durable Object: one room. Parse, load, decide, commit, answer.
+//! One Durable Object: one room, and the relay desk whose families today's clients speak on the same sockets. Parse,
+//! load, decide, commit, answer.
+
+mod relaying;
 
 use std::rc::Rc;
 
@@ -8,11 +11,12 @@ use super::message::{Dialect, Message};
 use super::room::{Room, Times};
 use super::sockets::{FRAME_BYTES_MAX, Full, Socket, SocketLimits, Sockets};
 use super::store;
-use super::wire::attachment;
+use super::wire::attachment::{self, Kept};
 use super::wire::encode::{encode, encode_refusal};
 use super::wire::parse::{Speaker, parse};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
+use crate::kernel::migration::Migration;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::{Action, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
@@ -21,16 +25,29 @@ use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::{Settings, SignalSettings};
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
+use crate::relay::{self, RelayDesk, Work};
+use relaying::is_for_the_desk;
 
-pub use super::store::MIGRATIONS;
+/// The schema: the room's own tables, and the desk's from `migrations/relay_registry/`.
+pub const MIGRATIONS: &[Migration] = &[store::GUESSES, Migration { version: 2, name: "relay", sql: relay::SCHEMA }];
 
-/// A signaling room with its sockets and its ledger of tries.
+/// A signaling room with its sockets, its ledger of tries and its relay desk.
+#[derive(Debug)]
 pub struct SignalingRoom {
     sockets: Sockets,
     room: Room,
     ledger: Ledger,
+    desk: RelayDesk,
     /// The part of each socket's attachment that messages alone do not change.
     tail_by_conn: ByConn<String>,
+}
+
+/// What a frame came to.
+enum Heard {
+    /// The room's answer.
+    Answered(Result<(), Refusal>),
+    /// The relay desk's work, not yet committed.
+    ByDesk(Work),
 }
 
 /// When a message counts as a try for a code.
@@ -47,26 +64,23 @@ impl SignalingRoom {
     /// The room as it was, from storage and the sockets that are still open.
     ///
     /// Errors: [`Fault`] when storage or an attachment is not readable.
-    pub fn load(
-        settings: Rc<Settings>,
-        sql: &dyn Sql,
-        _now: Timestamp,
-        restored: Vec<Restored>,
-    ) -> Result<Self, Fault> {
+    pub fn load(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, restored: Vec<Restored>) -> Result<Self, Fault> {
         let signal = &settings.signal;
         let (breaker, stored) = (store::read_breaker(sql)?, store::read_stored(sql)?);
         let mut sockets = Sockets::new(socket_limits(signal));
         let mut tail_by_conn = ByConn::default();
-        let mut records = Vec::new();
+        let (mut records, mut parts) = (Vec::new(), Vec::with_capacity(restored.len()));
         for Restored { conn, attachment } in restored {
-            let (socket, record) = attachment::decode(&attachment)?;
+            let Kept { socket, desk, record } = attachment::decode(&attachment)?;
             sockets.restore(conn, socket);
+            parts.push((conn, desk.to_owned()));
             tail_by_conn.insert(conn, attachment::tail(&attachment).to_owned());
             records.extend(record.map(|record| (conn, record)));
         }
         let times = Times { warning_ms: signal.pair_warning_ms, timeout_ms: signal.pair_timeout_ms };
         let ledger = Ledger::new(guess_limits(signal), settings.sweep_interval_ms, breaker, stored);
-        Ok(Self { sockets, room: Room::restore(times, records), ledger, tail_by_conn })
+        let desk = RelayDesk::load(&settings, sql, now, parts)?;
+        Ok(Self { sockets, room: Room::restore(times, records), ledger, desk, tail_by_conn })
     }
 
     /// Ends what is due, whether or not the alarm has rung in time.
@@ -76,19 +90,22 @@ impl SignalingRoom {
         effects
     }
 
-    /// Says what was decided, and keeps what changed.
-    fn finish(&mut self, turn: &mut Turn<'_>, effects: Vec<Effect<'_>>) {
-        let mut changed: Vec<Conn> = Vec::new();
+    /// Says what was decided, and keeps what changed. `decided` is the desk's part, whose statements are committed.
+    fn finish(&mut self, turn: &mut Turn<'_>, effects: Vec<Effect<'_>>, decided: Work) {
+        let mut changed = decided.changed;
         for effect in effects {
             match effect {
                 Effect::Tell { to, event } => turn.send(to, encode(&event)),
-                Effect::Keep(conn) if changed.contains(&conn) => {}
                 Effect::Keep(conn) => changed.push(conn),
             }
         }
+        turn.actions.extend(decided.actions);
+        changed.sort_unstable();
+        changed.dedup();
         for conn in changed {
             if let Some(socket) = self.sockets.get(conn) {
-                self.tail_by_conn.insert(conn, attachment::encode_tail(socket, self.room.record(conn)));
+                let tail = attachment::encode_tail(socket, &self.desk.part(conn), self.room.record(conn));
+                self.tail_by_conn.insert(conn, tail);
                 self.attach(turn, conn);
             }
         }
@@ -110,23 +127,16 @@ impl SignalingRoom {
         }
     }
 
-    /// Closes a socket whose frame is too large.
-    fn cut(&mut self, turn: &mut Turn<'_>, conn: Conn, mut effects: Vec<Effect<'_>>) {
-        self.leave(conn, &mut effects);
-        self.finish(turn, effects);
-        turn.actions.push(Action::Close { conn, code: 1009, reason: "Message too large" });
-    }
-
     /// Reads one frame and does what it says.
     fn hear<'a>(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         (conn, dialect): (Conn, Dialect),
         frame: Frame<'a>,
         effects: &mut Vec<Effect<'a>>,
-    ) -> Result<Result<(), Refusal>, Fault> {
+    ) -> Result<Heard, Fault> {
         if self.sockets.hear(conn, turn.now).is_err() {
-            return Ok(Err(Refusal::TooManyMessages));
+            return Ok(Heard::Answered(Err(Refusal::TooManyMessages)));
         }
         let text = match (frame, dialect) {
             (Frame::Text(text), _) => Some(text),
@@ -134,9 +144,13 @@ impl SignalingRoom {
             (Frame::Binary(_), Dialect::Room) => None,
         };
         let speaker = Speaker { dialect, standing: self.room.standing(conn) };
-        match text.ok_or(Refusal::NotJson).and_then(|text| parse(speaker, text)) {
-            Ok(message) => self.follow(turn, conn, message, effects),
-            Err(refusal) => Ok(Err(refusal)),
+        let Some(text) = text else { return Ok(Heard::Answered(Err(Refusal::NotJson))) };
+        match parse(speaker, text) {
+            Ok(message) => self.follow(turn, conn, message, effects).map(Heard::Answered),
+            Err(Refusal::UnknownType(kind)) if is_for_the_desk(&kind) => {
+                self.ask_desk(turn, (conn, dialect), text).map(Heard::ByDesk)
+            }
+            Err(refusal) => Ok(Heard::Answered(Err(refusal))),
         }
     }
 
@@ -181,7 +195,7 @@ impl SignalingRoom {
 
     fn greet(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call, dialect: Dialect) -> Opening {
         let socket = Socket { dialect, network: call.client.clone(), free_at_us: 0 };
-        let tail = attachment::encode_tail(&socket, None);
+        let tail = attachment::encode_tail(&socket, "", None);
         let attachment = attachment::encode(0, &tail);
         match self.sockets.admit(conn, socket) {
             Ok(()) => {
@@ -263,7 +277,7 @@ impl Object for SignalingRoom {
 
     fn open(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault> {
         let effects = self.begin(turn.now);
-        self.finish(turn, effects);
+        self.finish(turn, effects, Work::default());
         match call.operation {
             Operation::SignalRoot | Operation::SignalShared | Operation::SignalClient => {
                 Ok(self.greet(turn, conn, call, Dialect::Lobby))
@@ -276,7 +290,7 @@ impl Object for SignalingRoom {
     fn message(&mut self, turn: &mut Turn<'_>, conn: Conn, frame: Frame<'_>) -> Result<(), Fault> {
         let mut effects = self.begin(turn.now);
         let Some(dialect) = self.sockets.get(conn).map(|socket| socket.dialect) else {
-            self.finish(turn, effects);
+            self.finish(turn, effects, Work::default());
             return Ok(());
         };
         let bytes = match frame {
@@ -284,13 +298,18 @@ impl Object for SignalingRoom {
             Frame::Binary(bytes) => bytes.len(),
         };
         if bytes > FRAME_BYTES_MAX {
-            self.cut(turn, conn, effects);
+            self.end(turn, conn, effects)?;
+            turn.actions.push(Action::Close { conn, code: 1009, reason: "Message too large" });
             return Ok(());
         }
-        let answer = self.hear(turn, (conn, dialect), frame, &mut effects)?;
+        let (answer, mut decided) = match self.hear(turn, (conn, dialect), frame, &mut effects)? {
+            Heard::Answered(answer) => (answer, Work::default()),
+            Heard::ByDesk(work) => (Ok(()), work),
+        };
+        turn.commit(std::mem::take(&mut decided.statements))?;
         let keeps_quota = self.sockets.counts_messages() && answer != Err(Refusal::TooManyMessages);
-        let keeps_all = effects.contains(&Effect::Keep(conn));
-        self.finish(turn, effects);
+        let keeps_all = effects.contains(&Effect::Keep(conn)) || decided.changed.contains(&conn);
+        self.finish(turn, effects, decided);
         if keeps_quota && !keeps_all {
             self.attach(turn, conn);
         }
@@ -301,24 +320,29 @@ impl Object for SignalingRoom {
     }
 
     fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault> {
-        let mut effects = self.begin(turn.now);
-        self.leave(conn, &mut effects);
-        self.finish(turn, effects);
-        Ok(())
+        let effects = self.begin(turn.now);
+        self.end(turn, conn, effects)
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let effects = self.begin(turn.now);
-        if self.ledger.deadline().is_some_and(|deadline| deadline <= turn.now) {
+        let mut effects = self.begin(turn.now);
+        let (mut decided, closing) = self.ring_desk(turn, &mut effects)?;
+        let is_sweep = self.ledger.deadline().is_some_and(|deadline| deadline <= turn.now);
+        let mut statements = std::mem::take(&mut decided.statements);
+        if is_sweep {
             let left = store::read_stored_after(turn.sql, turn.now)?;
-            turn.commit(vec![store::sweep_statement(turn.now)])?;
+            statements.push(store::sweep_statement(turn.now));
             self.ledger.swept(turn.now, left);
         }
-        self.finish(turn, effects);
-        Ok(())
+        turn.commit(statements)?;
+        self.finish(turn, effects, decided);
+        for conn in closing {
+            turn.actions.push(Action::Close { conn, code: 1000, reason: relay::SILENCE });
+        }
+        self.desk.swept(turn.sql)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.room.deadline(), self.ledger.deadline()].into_iter().flatten().min()
+        [self.room.deadline(), self.ledger.deadline(), self.desk.deadline()].into_iter().flatten().min()
     }
 }
