@@ -672,3 +672,384 @@ describe('chunks', () => {
     for (const each of crowd) each.socket.terminate();
   });
 });
+
+describe('channels', () => {
+  const own = async (owner: Client, channelId: string): Promise<void> => {
+    owner.send({ type: 'channel-owner-register', channelId });
+    assert.deepEqual((await owner.frame()).value, { type: 'channel-owner-registered', channelId });
+  };
+  const subscribe = (subscriber: Client, channelId: string): Promise<void> =>
+    subscriber.expect({ type: 'channel-subscribe', channelId }, { type: 'channel-subscribed', channelId });
+  const upstream = (channelId: string, id: unknown): any => ({ type: 'upstream-message', channelId, message: { id, body: { deep: [1] } }, ephemeralPublicKey: 'ZXBo' });
+
+  test('have one owner at a time', async () => {
+    const path = newName();
+    const [a, b] = [await join(service, path), await join(service, path)];
+    const channelId = fresh('channel');
+    await own(a, channelId);
+    await own(a, channelId);
+    await b.expect({ type: 'channel-owner-register', channelId }, refused('Channel already has an active owner'));
+    await own(b, fresh('channel'));
+    a.socket.terminate();
+    await until('the owner is gone', async () => !(await relays(b)).has(a.code));
+    await own(b, channelId);
+  });
+  for (const channelId of ['', 'c'.repeat(257), 5, null, {}, undefined]) {
+    test(`the channel ${JSON.stringify(channelId)?.slice(0, 20)} is refused`, async () => {
+      const a = await join(service, newName());
+      for (const type of ['channel-owner-register', 'channel-subscribe']) {
+        a.send({ type, channelId });
+        const { message } = await a.next('error');
+        assert.ok(message === 'Invalid channel ID' || /channelId/.test(message), message);
+      }
+    });
+  }
+  test('the longest channel id', async () => {
+    const a = await join(service, newName());
+    await own(a, 'c'.repeat(256));
+    await subscribe(a, 'c'.repeat(256));
+  });
+  test('what a subscriber sends goes to the owner as it is, and is acknowledged', async () => {
+    const path = newName();
+    const [owner, a, b, c] = [await join(service, path), await join(service, path), await join(service, path), await join(service, path)];
+    const channelId = fresh('channel');
+    await own(owner, channelId);
+    await subscribe(a, channelId);
+    await subscribe(b, channelId);
+    await c.expect(upstream(channelId, 'm0'), refused('Not subscribed to this channel'));
+    const message = upstream(channelId, 'm1');
+    await a.expect(message, { type: 'upstream-ack', channelId, messageId: 'm1' });
+    assert.deepEqual((await owner.frame()).value, message);
+    const bare = { ...message, message: { text: 'no id' } };
+    await b.expect(bare, { type: 'upstream-ack', channelId, messageId: null });
+    assert.deepEqual((await owner.frame()).value, bare);
+    await nobodyHeard(owner, [a, b, c]);
+  });
+  test('what is sent while the owner is away waits for him, in order and once', async () => {
+    const path = newName();
+    const [owner, a] = [await join(service, path), await join(service, path)];
+    const channelId = fresh('channel');
+    await own(owner, channelId);
+    await subscribe(a, channelId);
+    owner.socket.terminate();
+    await until('the owner is gone', async () => !(await relays(a)).has(owner.code));
+    for (let n = 0; n < 10; n += 1) await a.expect(upstream(channelId, n), { type: 'upstream-ack', channelId, messageId: n });
+    const again = await join(service, path);
+    await own(again, channelId);
+    for (let n = 0; n < 10; n += 1) assert.deepEqual((await again.frame()).value, upstream(channelId, n));
+    await own(again, channelId);
+    await nobodyHeard(again, [a]);
+  });
+  test('a hundred wait at most', async () => {
+    const path = newName();
+    const channelId = fresh('channel');
+    for (let s = 0; s < 4; s += 1) {
+      const each = await join(service, path);
+      await subscribe(each, channelId);
+      for (let n = 0; n < 30; n += 1) each.send(upstream(channelId, `${s}-${n}`));
+      await each.settle();
+    }
+    const owner = await join(service, path);
+    await own(owner, channelId);
+    const flushed = (await owner.settle()).map((frame) => frame.value.message.id);
+    assert.equal(flushed.length, 100);
+    assert.equal(new Set(flushed).size, 100);
+  });
+  test('thirty a minute', async () => {
+    const path = newName();
+    const [owner, a] = [await join(service, path), await join(service, path)];
+    const channelId = fresh('channel');
+    await own(owner, channelId);
+    await subscribe(a, channelId);
+    for (let n = 0; n < 30; n += 1) await a.expect(upstream(channelId, `m${n}`), { type: 'upstream-ack', channelId, messageId: `m${n}` });
+    await a.expect(upstream(channelId, 'm30'), refused('Upstream rate limit exceeded. Please slow down.'));
+    for (let n = 0; n < 30; n += 1) assert.equal((await owner.next('upstream-message')).message.id, `m${n}`);
+    await nobodyHeard(a, [owner]);
+  });
+  test('streams go from the owner to all subscribers, also late ones, and end', async () => {
+    const path = newName();
+    const [owner, a, b, late] = [await join(service, path), await join(service, path), await join(service, path), await join(service, path)];
+    const channelId = fresh('channel');
+    await own(owner, channelId);
+    await subscribe(a, channelId);
+    await subscribe(b, channelId);
+    const start = { type: 'stream-start', streamId: 's1', channelId, title: 'Live' };
+    await a.expect({ ...start, streamId: 'forged' }, refused('Only the channel owner can start a stream'));
+    owner.send(start);
+    // The table leaves open which of the start's members come back beside the count.
+    const started = await owner.next('stream-started');
+    assert.deepEqual([started.streamId, started.channelId, started.subscriberCount], ['s1', channelId, 2]);
+    for (const each of [a, b]) assert.deepEqual((await each.frame()).value, start);
+    late.send({ type: 'channel-subscribe', channelId });
+    assert.deepEqual((await late.frame()).value, { type: 'channel-subscribed', channelId });
+    assert.deepEqual((await late.frame()).value, start, 'who comes later is told that a stream runs');
+    for (let n = 0; n < 5; n += 1) owner.send({ type: 'stream-frame', streamId: 's1', channelId, frame: `frame ${n}` });
+    for (const each of [a, b, late]) {
+      for (let n = 0; n < 5; n += 1) {
+        const got = await each.next('stream-frame');
+        assert.deepEqual([got.streamId, got.channelId, got.frame], ['s1', channelId, `frame ${n}`]);
+      }
+    }
+    // Frames and ends of others are dropped without a word.
+    a.send({ type: 'stream-frame', streamId: 's1', channelId, frame: 'forged' });
+    await nobodyHeard(a, [b, late, owner]);
+    a.send({ type: 'stream-end', streamId: 's1', channelId });
+    await a.settle();
+    for (const each of [b, late, owner]) await each.silent();
+    owner.send({ type: 'stream-end', streamId: 's1', channelId });
+    const ended = await owner.next('stream-ended');
+    assert.deepEqual([ended.streamId, ended.channelId], ['s1', channelId]);
+    for (const each of [a, b, late]) {
+      const end = await each.next('stream-end');
+      assert.deepEqual([end.streamId, end.channelId], ['s1', channelId]);
+    }
+    const after = await join(service, path);
+    await subscribe(after, channelId);
+    await after.silent();
+  });
+  test('news of chunks reach the other subscribers, and late ones learn what is cached', async () => {
+    const path = newName();
+    const [owner, a, b, other] = [await join(service, path), await join(service, path), await join(service, path), await join(service, path)];
+    const [channelId, elsewhere] = [fresh('channel'), fresh('channel')];
+    await own(owner, channelId);
+    await subscribe(owner, channelId);
+    await subscribe(a, channelId);
+    await subscribe(other, elsewhere);
+    await announce(owner, ['n1', 'n2'], { channelId });
+    assert.deepEqual((await a.frame()).value, { type: 'chunk_available', channelId, chunkIds: ['n1', 'n2'] });
+    owner.send({ type: 'chunk_push', peerId: owner.code, channelId, chunkId: 'n1', data: 'body' });
+    await owner.next('chunk_push_ack');
+    b.send({ type: 'channel-subscribe', channelId });
+    assert.deepEqual((await b.frame()).value, { type: 'channel-subscribed', channelId });
+    assert.deepEqual((await b.frame()).value, { type: 'chunk_available', channelId, chunkIds: ['n1'] });
+    await nobodyHeard(owner, [a, b, other]);
+  });
+});
+
+describe('times', { concurrency: true }, () => {
+  const PAST_MS = TTL_MS + 500;
+  test('a silent peer is no longer listed, and a heartbeat or a load keeps one', async () => {
+    const path = newName();
+    const [a, b, c, d] = [await join(short, path), await join(short, path), await join(short, path), await join(short, path)];
+    const asker = await Client.open(short, path);
+    assert.equal((await relays(asker)).size, 4);
+    for (let waited = 0; waited < PAST_MS + 1000; waited += 500) {
+      await pause(500);
+      a.send({ type: 'heartbeat', peerId: a.code });
+      await a.next('heartbeat_ack');
+      c.send({ type: 'update_load', peerId: c.code, connectedCount: 1 });
+      await c.next('load_updated');
+      if (d.closure === undefined) d.sendRaw('{"type":"ping"}');
+    }
+    assert.deepEqual([...(await relays(asker)).keys()].sort(), [a.code, c.code].sort());
+    assert.ok(b.closure === undefined || b.closure.code === 1000);
+    const stats = await until('the counts', async () => {
+      const { relays } = (await short.get(`${path}/stats`)).json;
+      return relays.totalPeers === 2 ? relays : undefined;
+    }, 8000, 200);
+    assert.equal(stats.totalCapacity, 40);
+    const back = await join(short, path, { peerId: fresh('back') });
+    assert.ok((await relays(asker)).has(back.code));
+  });
+  test('points and tokens end', async () => {
+    const path = newName();
+    const [a, b] = [await join(short, path), await join(short, path)];
+    const entry = { dailyPoints: ['d'], hourlyTokens: ['h'], deadDrop: 'short' };
+    const [before, began] = [await meet(a, entry), Date.now()];
+    assert.deepEqual(before.deadDrops, []);
+    const during = await meet(b, { dailyPoints: ['d'], hourlyTokens: ['h'] });
+    assert.ok(Date.now() - began < TTL_MS, 'the machine is too slow for this test');
+    assert.deepEqual([during.deadDrops, during.liveMatches], [[{ peerId: a.code, deadDrop: 'short' }], [{ peerId: a.code }]]);
+    await a.next('rendezvous_match');
+    await pause(PAST_MS);
+    const later = await join(short, path);
+    const after = await meet(later, { dailyPoints: ['d'], hourlyTokens: ['h'] });
+    assert.deepEqual([after.deadDrops, after.liveMatches], [[], []]);
+    await later.silent();
+  });
+  test('with the seed\'s rule, drops go with their connection', async () => {
+    const path = newName();
+    const [a, b, stays] = [await join(short, path), await join(short, path), await join(short, path)];
+    await meet(a, { dailyPoints: ['d'], deadDrop: 'from a' });
+    await meet(stays, { dailyPoints: ['d'], deadDrop: 'from one who stays' });
+    assert.equal((await meet(b, { dailyPoints: ['d'] })).deadDrops.length, 2);
+    a.socket.terminate();
+    await until('the drop is gone', async () => {
+      const left = (await meet(b, { dailyPoints: ['d'] })).deadDrops;
+      assert.ok(left.some((drop: any) => drop.peerId === stays.code), 'the other drop stays');
+      return left.length === 1;
+    }, 1200);
+  });
+  test('a source ends', async () => {
+    const path = newName();
+    const [a, b] = [await join(short, path), await join(short, path)];
+    await announce(a, ['c']);
+    await request(b, 'c');
+    await a.next('chunk_pull');
+    const other = await join(short, path);
+    await announce(other, ['d']);
+    await pause(PAST_MS);
+    await requestInVain(b, 'd');
+    await other.silent();
+  });
+  test('a cached chunk ends', async () => {
+    const path = newName();
+    const [a, b] = [await join(short, path), await join(short, path)];
+    await push(a, 'c', 'body');
+    await b.expect({ type: 'chunk_request', peerId: b.code, chunkId: 'c' }, fromCache('c', 'body'));
+    await pause(PAST_MS);
+    await request(b, 'c');
+    const answers = await b.settle();
+    assert.ok(answers.every((frame) => frame.value.type !== 'chunk_data'), JSON.stringify(answers));
+  });
+  test('a waiting request ends', async () => {
+    const path = newName();
+    const [a, patient, c] = [await join(short, path), await join(short, path), await join(short, path)];
+    await requestInVain(a, 'c');
+    await pause(PAST_MS);
+    await requestInVain(patient, 'c');
+    await push(c, 'c', 'body');
+    assert.deepEqual(await patient.next('chunk_data'), fromRelay('c', 'body'));
+    assert.ok((await a.settle()).every((frame) => frame.value.type !== 'chunk_data'), 'who waited too long is not served');
+  });
+  test('of four chunks in a cache of three, the one longest not asked for goes', async () => {
+    const path = newName();
+    const [a, b] = [await join(short, path), await join(short, path)];
+    for (const id of ['c1', 'c2', 'c3']) await push(a, id, `body ${id}`);
+    await b.expect({ type: 'chunk_request', peerId: b.code, chunkId: 'c1' }, fromCache('c1', 'body c1'));
+    await push(a, 'c4', 'body c4');
+    for (const id of ['c1', 'c3', 'c4']) await b.expect({ type: 'chunk_request', peerId: b.code, chunkId: id }, fromCache(id, `body ${id}`));
+    await request(b, 'c2');
+    assert.ok((await b.settle()).every((frame) => frame.value.type !== 'chunk_data'));
+  });
+});
+
+describe('limits', () => {
+  test('256 KiB pass, one byte more closes 1009', async () => {
+    const path = newName();
+    const [a, b] = [await join(service, path), await join(service, path)];
+    const frame = (size: number): string => {
+      const start = `{"type":"heartbeat","peerId":"${a.code}","x":"`;
+      return `${start}${'p'.repeat(size - start.length - 2)}"}`;
+    };
+    a.sendRaw(frame(262_144));
+    await a.next('heartbeat_ack');
+    a.sendRaw(frame(262_145));
+    assert.equal((await a.cut()).code, 1009);
+    await until('the peer is gone', async () => !(await relays(b)).has(a.code));
+  });
+  test('messages a minute', () => withService({ SIGNAL_MESSAGES_PER_MINUTE: '20' }, async (own) => {
+    const path = newName();
+    const a = await join(own, path);
+    const b = await join(own, path);
+    for (let n = 1; n <= 25; n += 1) a.send({ type: 'update_load', peerId: a.code, connectedCount: n });
+    for (let n = 1; n <= 19; n += 1) assert.equal((await a.next('load_updated')).connectedCount, n);
+    for (let n = 20; n <= 25; n += 1) assert.deepEqual((await a.frame()).value, refused('Rate limit exceeded. Please slow down.'));
+    b.send({ type: 'heartbeat', peerId: b.code });
+    await b.next('heartbeat_ack');
+    a.sendRaw('{"type":"ping"}');
+    await a.next('pong');
+  }));
+  test('sockets of an address, of a registry', () => withService({ SIGNAL_SOCKETS_PER_ADDRESS: '2', SIGNAL_SOCKETS_MAX: '3' }, async (own) => {
+    const path = newName();
+    const address = newAddress();
+    const first = await join(own, path, {}, { address });
+    await join(own, path, {}, { address });
+    assert.deepEqual(await (await Client.open(own, path, { address })).cut(), { code: 1013, reason: 'Too many connections from this IP' });
+    const third = await join(own, path);
+    assert.deepEqual(await (await Client.open(own, path)).cut(), { code: 1013, reason: 'Server at capacity' });
+    assert.equal((await relays(third)).size, 2, 'the others are not disturbed');
+    await join(own, newName());
+    await first.close(1000);
+    await until('a free place', async () => {
+      const candidate = await Client.open(own, path);
+      return Promise.race([candidate.closed.then(() => false), candidate.settle().then(() => true, () => false)]);
+    });
+  }));
+});
+
+describe('damage', () => {
+  const types = [
+    'register', 'update_load', 'get_relays', 'heartbeat', 'register_rendezvous', 'chunk_announce', 'chunk_request', 'chunk_request_meta', 'chunk_push',
+    'channel-owner-register', 'channel-subscribe', 'upstream-message', 'stream-start', 'stream-frame', 'stream-end',
+  ];
+  const members = [
+    'peerId', 'maxConnections', 'connectedCount', 'count', 'prefer', 'publicKey', 'dailyPoints', 'hourlyTokens', 'daily_points', 'hourly_tokens', 'deadDrop', 'dead_drops',
+    'relayId', 'chunks', 'chunkId', 'channelId', 'data', 'routingHash', 'sequence', 'chunkIndex', 'message', 'ephemeralPublicKey', 'streamId', 'title', 'frame',
+  ];
+  const junk = ['null', 'true', '-1', '1e999', '1e-400', '0.5', '99999999999999999999', '""', '"\\u0000"', '"\\ud800"', '"é😀"', `"${'y'.repeat(5000)}"`, '[]', '{}', '[[]]', '[null]', '[{"chunkId":{},"routingHash":[]}]', '{"a":{"b":null}}', `${'['.repeat(200)}${']'.repeat(200)}`];
+  test('no frame ends the service or disturbs others', async () => {
+    const path = newName();
+    const [a, b] = [await join(service, path), await join(service, path)];
+    const bad = await Client.open(service, path);
+    let sent = 0;
+    for (const type of types) {
+      bad.sendRaw(`{"type":"${type}"}`);
+      for (const member of members) {
+        bad.sendRaw(`{"type":"${type}","${member}":${junk[sent % junk.length]}}`);
+        sent += 1;
+      }
+      for (let round = 0; round < 10; round += 1) {
+        const all = members.map((member, n) => `"${member}":${member === 'peerId' && round % 2 === 0 ? '"bad"' : junk[(n * 7 + round * 5 + sent) % junk.length]}`);
+        bad.sendRaw(`{"type":"${type}",${all.join()}}`);
+      }
+    }
+    for (const text of [
+      '', ' ', '{', '}', '"', 'null', 'true', '5', '[]', '[{"type":"heartbeat"}]', '{}', '{"type":null}', '{"type":{}}', '{"type":""}', '{"type":"__proto__"}',
+      `{"type":"heartbeat","peerId":"a"`, '{"type":"heartbeat","type":"register","peerId":"a","peerId":"b"}', `{"type":"${'t'.repeat(10_000)}"}`,
+      '['.repeat(50_000), `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`, '{"type":"chunk_push","chunkId":"deep","data":' + '['.repeat(30_000) + ']'.repeat(30_000) + '}', '\ufeff{"type":"heartbeat"}',
+    ]) bad.sendRaw(text);
+    bad.sendRaw(randomBytes(300));
+    bad.sendRaw(Buffer.alloc(0));
+    bad.sendRaw(Buffer.from([0xff, 0xfe, 0xfd]));
+    const answers = await bad.settle();
+    assert.equal(bad.closure, undefined, 'the socket lives');
+    for (const { value } of answers) assert.ok(typeof value?.type === 'string', 'every answer is an object with a type');
+    assert.ok(!answers.some(({ value }) => value.type === 'error' && /panic|wasm|rust|unwrap|serde/i.test(value.message)));
+    assert.ok(answers.filter(({ value }) => value.type === 'error').length > 300, 'most of it is refused');
+    // Text that is not UTF-8 is a protocol error, of that socket alone.
+    const broken = await Client.open(service, path);
+    (broken.socket as any)._sender.sendFrame([Buffer.from([0x81, 0x83, 1, 2, 3, 4, 0xff ^ 1, 0xfe ^ 2, 0xfd ^ 3])]);
+    await until('an answer or the end', () => broken.inbox.length > 0 || broken.closure !== undefined);
+    // And then a normal exchange.
+    await nobodyHeard(a, [b]);
+    await announce(a, ['whole']);
+    await request(b, 'whole');
+    assert.deepEqual((await a.frame()).value, { type: 'chunk_pull', chunkId: 'whole' });
+    await push(a, 'whole', 'ok');
+    assert.deepEqual(await b.next('chunk_data'), fromRelay('whole', 'ok'));
+    assert.equal((await service.get(`${path}/stats`)).status, 200);
+  });
+});
+
+describe('kill -9', () => {
+  test('keeps dead drops and cached chunks, and nothing of the sockets', () => withService({}, async (own) => {
+    const path = newName();
+    const [a, b] = [await join(own, path), await join(own, path)];
+    await meet(a, { dailyPoints: ['d1', 'd2'], hourlyTokens: ['h'], dead_drops: { d1: 'one', d2: 'two' }, relayId: 'r' });
+    const body = sized(65_536);
+    await push(a, 'big', body);
+    for (let n = 0; n < 20; n += 1) await push(a, `c${n}`, { n });
+    a.send({ type: 'channel-owner-register', channelId: 'ch' });
+    await a.next('channel-owner-registered');
+    await requestInVain(b, 'wanted');
+    await own.crashAndRestart();
+    const c = await join(own, path);
+    assert.equal((await relays(c)).size, 0);
+    const result = await meet(c, { dailyPoints: ['d1', 'd2'], hourlyTokens: ['h'] });
+    assert.deepEqual(result.deadDrops, [{ peerId: a.code, deadDrop: 'one', relayId: 'r' }, { peerId: a.code, deadDrop: 'two', relayId: 'r' }]);
+    assert.deepEqual(result.liveMatches, [], 'nobody is connected');
+    await c.expect({ type: 'chunk_request', peerId: c.code, chunkId: 'big' }, fromCache('big', body));
+    for (let n = 0; n < 20; n += 1) await c.expect({ type: 'chunk_request', peerId: c.code, chunkId: `c${n}` }, fromCache(`c${n}`, { n }));
+    // Ids and channels of the dead are free, and their chunks have no source.
+    const again = await join(own, path, { peerId: a.code });
+    await again.expect({ type: 'channel-owner-register', channelId: 'ch' }, { type: 'channel-owner-registered', channelId: 'ch' });
+    await push(again, 'wanted', 'x');
+    await nobodyHeard(again, [c]);
+    const { connections, relays: peers } = await until('the counts', async () => {
+      const stats = (await own.get(`${path}/stats`)).json;
+      return stats.connections === 2 ? stats : undefined;
+    }, 8000, 200);
+    assert.deepEqual([connections, peers.totalPeers], [2, 2]);
+  }));
+});
