@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { announce, fresh, join, LIMITLESS, meet, refused, relays, sized } from './support/relay.ts';
-import { assertCalm, assertNoLeak, Service, until } from './support/service.ts';
+import { assertCalm, assertNoLeak, pause, Service, until } from './support/service.ts';
 import { Client, newAddress, newCode, newKey, nobodyHeard, pair, refusedUpgrade, secrets } from './support/socket.ts';
 
 const PATH = '/signaling';
@@ -82,11 +82,13 @@ describe('relay peers', () => {
     const b = await join(service, PATH);
     for (const connectedCount of [-1, 10001, '1', null]) await b.expect({ type: 'update_load', peerId: b.code, connectedCount }, refused('Invalid connectedCount'));
   });
-  test('what the phone sends for its load is answered with an error and changes nothing', async () => {
-    const a = await join(service, PATH);
-    a.send({ type: 'update_load', sourceId: 'x', connectedCount: 19, maxCapacity: 20 });
-    await a.next('error');
-    assert.equal((await relays(await join(service, PATH), { count: 100 })).get(a.code)?.capacity, 0);
+  test('what the phone sends for its load makes it no relay', async () => {
+    const phone = await enter();
+    phone.send({ type: 'update_load', sourceId: 'x', connectedCount: 1, maxCapacity: 20 });
+    for (const { value } of await phone.settle()) assert.ok(['error', 'load_updated'].includes(value.type), value.type);
+    const found = await relays(await join(service, PATH), { count: 100 });
+    assert.ok(!found.has('x') && !found.has(phone.code));
+    await phone.silent();
   });
 });
 
@@ -204,6 +206,72 @@ describe('chunks', () => {
     const a = await enter();
     const chunkId = fresh('ch');
     await a.expect({ type: 'chunk_request', chunkId, channelId: 'c' }, { type: 'chunk_error', chunkId, error: 'No source available for chunk' });
+  });
+  test('who asked too early without a channel waits, as on /relay', async () => {
+    const [a, gone, source] = [await enter(), await enter(), await enter()];
+    const chunkId = fresh('ch');
+    for (const each of [a, gone]) {
+      await each.expect({ type: 'chunk_request', peerId: each.code, chunkId }, {
+        type: 'chunk_not_found', chunkId, message: 'No online sources available. You will be notified when available.',
+      });
+    }
+    await pair(gone, source);
+    gone.socket.terminate();
+    await source.next('peer_left');
+    await announce(source, [chunkId]);
+    assert.deepEqual((await source.frame('a pull for who waits')).value, { type: 'chunk_pull', chunkId });
+    source.send({ type: 'chunk_push', peerId: source.code, chunkId, data: 'late' });
+    await source.next('chunk_push_ack');
+    assert.deepEqual((await a.frame()).value, { type: 'chunk_data', chunkId, data: 'late', source: 'relay' });
+  });
+  test('who asked too early in a channel can ask again', async () => {
+    const [a, source] = [await enter(), await enter()];
+    const [chunkId, channelId] = [fresh('ch'), fresh('channel')];
+    askFor(a, chunkId, channelId);
+    await a.next('chunk_error');
+    source.send({ type: 'chunk_push', peerId: source.code, chunkId, channelId, data: 'late' });
+    await source.next('chunk_push_ack');
+    askFor(a, chunkId, channelId);
+    // The table says "not queued", the seed says "multicast to all pending": a delivery in between is allowed.
+    const frames = (await a.settle()).map((frame) => frame.value);
+    assert.deepEqual(frames.at(-1), { type: 'chunk_data', chunkId, channelId, data: 'late', source: 'cache' });
+    assert.ok(frames.length <= 2 && frames.every(({ type }) => type === 'chunk_data'));
+  });
+  test('when the only source leaves or is silent, the requester is told', async () => {
+    const [silent, leaves, a, b] = [await enter(), await enter(), await enter(), await enter()];
+    const [one, two, channelId] = [fresh('ch'), fresh('ch'), fresh('channel')];
+    await announce(silent, [one], { channelId });
+    await announce(leaves, [two], { channelId });
+    for (const [each, id] of [[a, one], [b, two]] as [Client, string][]) {
+      askFor(each, id, channelId);
+      await each.next('chunk_pulling');
+    }
+    await silent.next('chunk_pull');
+    await leaves.next('chunk_pull');
+    const started = Date.now();
+    leaves.socket.terminate();
+    assert.equal((await b.next('chunk_error')).chunkId, two);
+    assert.ok(Date.now() - started < 1500, `after ${Date.now() - started} ms`);
+    assert.equal((await a.next('chunk_error')).chunkId, one);
+    assert.ok(Date.now() - started > 1700 && Date.now() - started < 3500, `after ${Date.now() - started} ms`);
+  });
+  test('two hundred requesters cause one pull', async () => {
+    const source = await enter();
+    const [chunkId, channelId] = [fresh('ch'), fresh('channel')];
+    await announce(source, [chunkId], { channelId });
+    const crowd: Client[] = [];
+    while (crowd.length < 200) crowd.push(...(await Promise.all(Array.from({ length: 50 }, () => enter()))));
+    for (const each of crowd) askFor(each, chunkId, channelId);
+    for (const each of crowd) assert.equal((await each.next('chunk_pulling')).chunkId, chunkId);
+    assert.deepEqual((await source.settle()).map((frame) => frame.value), [{ type: 'chunk_pull', chunkId, channelId }]);
+    const body = sized(65_536);
+    await push(source, chunkId, channelId, body, 200);
+    for (const each of crowd) {
+      const got = await each.next('chunk_data');
+      assert.ok(got.data === body && got.channelId === channelId);
+    }
+    await nobodyHeard(source, crowd);
+    for (const each of crowd) each.socket.terminate();
   });
   test('an unsolicited push is kept, as the headless client does it', async () => {
     const [source, a] = [await enter(), await enter()];
@@ -326,6 +394,75 @@ describe('channels', () => {
     const a = await enter();
     await a.expect({ type: 'channel-owner-register', channelId: 'c'.repeat(257) }, refused('Invalid channel ID'));
     await a.expect({ type: 'channel-subscribe', channelId: '' }, refused('Invalid channel ID'));
+  });
+});
+
+describe('times', { concurrency: true }, () => {
+  const TTL_MS = 1500;
+  let short: Service;
+  before(async () => {
+    const ttl = String(TTL_MS);
+    short = await Service.start({
+      ...LIMITLESS, RELAY_PEER_TTL_MS: ttl, RENDEZVOUS_DAILY_TTL_MS: ttl, RENDEZVOUS_HOURLY_TTL_MS: ttl, CHUNK_SOURCE_TTL_MS: ttl, CHUNK_CACHE_TTL_MS: ttl,
+      CHUNK_PENDING_TTL_MS: ttl, CHUNK_CACHE_MAX: '3', RENDEZVOUS_KEEP_DEAD_DROPS: 'false', SWEEP_INTERVAL_MS: '1000',
+    });
+  });
+  after(async () => {
+    assertCalm(short);
+    await short.stop();
+  });
+  test('a silent relay is listed no more, and its paired socket lives on', async () => {
+    const [a, b] = [await Client.enter(short, PATH), await Client.enter(short, PATH)];
+    const peerId = fresh('peer');
+    a.send({ type: 'register', peerId });
+    await a.next('registered');
+    assert.ok((await relays(b, { count: 100 })).has(peerId));
+    await pair(a, b);
+    await pause(TTL_MS + 2000);
+    assert.ok(!(await relays(b, { count: 100 })).has(peerId));
+    assert.equal(a.closure, undefined, 'a socket with a code does not time out');
+    a.send({ type: 'offer', target: b.code, payload: 1 });
+    assert.equal((await b.next('offer')).from, a.code);
+  });
+  test('points, tokens, sources, cached chunks and requests end', async () => {
+    const room = `/signal/${fresh('room')}`;
+    const [a, b, early] = [await Client.enter(short, room), await Client.enter(short, room), await Client.enter(short, room)];
+    await meet(a, { daily_points: ['d'], hourly_tokens: ['h'], dead_drops: { d: 'x' } });
+    const during = await meet(b, { daily_points: ['d'], hourly_tokens: ['h'] });
+    assert.deepEqual([during.deadDrops.length, during.liveMatches.length], [1, 1]);
+    await a.next('rendezvous_match');
+    await announce(a, ['cold'], { channelId: 'c' });
+    await push(b, 'warm', 'c', 'w', 0);
+    early.send({ type: 'chunk_request', peerId: early.code, chunkId: 'wanted' });
+    await early.next('chunk_not_found');
+    await pause(TTL_MS + 500);
+    const later = await Client.enter(short, room);
+    const after = await meet(later, { daily_points: ['d'], hourly_tokens: ['h'] });
+    assert.deepEqual([after.deadDrops, after.liveMatches], [[], []]);
+    for (const id of ['cold', 'warm']) {
+      askFor(later, id, 'c');
+      for (const { value } of await later.settle()) assert.notEqual(value.type, 'chunk_data', id);
+    }
+    await a.silent();
+    await push(a, 'wanted', 'c', 'too late', 0);
+    assert.ok((await early.settle()).every(({ value }) => value.type !== 'chunk_data'));
+  });
+  test('three are cached, and by the seed\'s rule drops go with their socket', async () => {
+    const room = `/signal/${fresh('room')}`;
+    const [a, b] = [await Client.enter(short, room), await Client.enter(short, room)];
+    for (const id of ['c1', 'c2', 'c3']) await push(a, id, 'c', id, 0);
+    askFor(b, 'c1', 'c');
+    await b.next('chunk_data');
+    await push(a, 'c4', 'c', 'c4', 0);
+    for (const [id, cached] of [['c1', true], ['c3', true], ['c4', true], ['c2', false]] as [string, boolean][]) {
+      askFor(b, id, 'c');
+      assert.equal((await b.settle()).some(({ value }) => value.type === 'chunk_data'), cached, id);
+    }
+    await a.settle();
+    await meet(a, { daily_points: ['d'], dead_drops: { d: 'x' } });
+    assert.equal((await meet(b, { daily_points: ['d'] })).deadDrops.length, 1);
+    a.socket.terminate();
+    await until('the drop is gone', async () => (await meet(b, { daily_points: ['d'] })).deadDrops.length === 0, 1000);
   });
 });
 
