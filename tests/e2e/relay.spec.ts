@@ -1087,4 +1087,12 @@ describe('kill -9', () => {
     }, 8000, 200);
     assert.deepEqual([connections, peers.totalPeers], [2, 2]);
   }));
+  test('by the seed\'s rule it ends the connections, and with them their drops', () => withService({ RENDEZVOUS_KEEP_DEAD_DROPS: 'false' }, async (own) => {
+    const path = newName();
+    const a = await join(own, path);
+    await meet(a, { dailyPoints: ['d'], deadDrop: 'from before' });
+    await own.crashAndRestart();
+    const b = await join(own, path);
+    await until('the drop is gone', async () => (await meet(b, { dailyPoints: ['d'] })).deadDrops.length === 0, 2000, 100);
+  }));
 });
