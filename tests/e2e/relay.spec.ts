@@ -1087,6 +1087,38 @@ describe('kill -9', () => {
     }, 8000, 200);
     assert.deepEqual([connections, peers.totalPeers], [2, 2]);
   }));
+  test('loses nothing that was acknowledged, whenever it comes', () => withService({ CHUNK_CACHE_MAX: '10000' }, async (own) => {
+    const path = newName();
+    const drops = new Set<string>();
+    const chunks = new Set<string>();
+    for (let round = 0; round < 4; round += 1) {
+      const peers = await Promise.all(Array.from({ length: 3 }, () => join(own, path)));
+      const writers = peers.map(async (peer) => {
+        for (let n = 0; ; n += 1) {
+          await meet(peer, { dailyPoints: [`${peer.code}-${n}`], deadDrop: 'kept' });
+          drops.add(`${peer.code}-${n}`);
+          const chunkId = fresh('chunk');
+          await push(peer, chunkId, chunkId);
+          chunks.add(chunkId);
+        }
+      });
+      const ended = Promise.allSettled(writers);
+      await pause(120 + round * 7);
+      await own.crash();
+      for (const outcome of await ended) assert.match(String((outcome as PromiseRejectedResult).reason), /closed 1006/);
+      await own.boot();
+    }
+    assert.ok(drops.size >= 20 && chunks.size >= 20, `there was something to lose: ${drops.size} and ${chunks.size}`);
+    const reader = await join(own, path);
+    const points = [...drops];
+    for (let at = 0; at < points.length; at += 100) {
+      const asked = points.slice(at, at + 100);
+      const { deadDrops } = await meet(reader, { dailyPoints: asked });
+      // In the order of the points, and each point has one.
+      assert.deepEqual(deadDrops.map((drop: any) => drop.peerId), asked.map((point) => point.slice(0, point.lastIndexOf('-'))));
+    }
+    for (const chunkId of chunks) await reader.expect({ type: 'chunk_request', peerId: reader.code, chunkId }, fromCache(chunkId, chunkId));
+  }));
   test('by the seed\'s rule it ends the connections, and with them their drops', () => withService({ RENDEZVOUS_KEEP_DEAD_DROPS: 'false' }, async (own) => {
     const path = newName();
     const a = await join(own, path);
