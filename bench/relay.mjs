@@ -1,10 +1,15 @@
 // The cases of the relay registry, on `/relay/{name}`. Each prepares a room once, and is then driven for stretches.
 import { createHash, randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { frame, Socket } from "./client/socket.mjs";
-import { cpuMs, stretch } from "./measure.mjs";
+import { bursts, cpuMs, stretch } from "./measure.mjs";
 
-/** One registration of nine entries in each of eleven lanes is the smallest population, of 99. */
+/** Peers of a burst, and registrations of each. */
 const LANES = 11;
+const BURST = 3;
+/** What comes before a burst, such as peers that leave, must not cost it time. */
+const SETTLE_MS = 15;
+const HEARTBEAT = frame({ type: "heartbeat", peerId: "watcher" });
 const POINTS = 3;
 const TOKENS = 6;
 /** Registrations in one message of the pre-fill: below the limits of 2,000 points, 2,000 tokens and 256 KiB. */
@@ -58,28 +63,61 @@ const asking = (server, sockets, messages, type) => (ms) =>
     ),
   );
 
+/** Three points and six tokens that nobody else has. */
+const registration = (peerId) => ({
+  type: "register_rendezvous",
+  peerId,
+  dailyPoints: Array.from({ length: POINTS }, () => name("day")),
+  hourlyTokens: Array.from({ length: TOKENS }, () => name("hr")),
+});
+
+/** `entries` live points and tokens, put in by big messages. */
+async function fill(server, room, entries) {
+  const [socket] = await crowd(server, room, 1);
+  for (let left = Math.ceil(entries / (POINTS + TOKENS)); left > 0; left -= FILL) {
+    const sets = Array.from({ length: Math.min(left, FILL) }, () => registration("base"));
+    const all = (member) => sets.flatMap((set) => set[member]);
+    const message = { ...sets[0], dailyPoints: all("dailyPoints"), hourlyTokens: all("hourlyTokens") };
+    await answered(socket, message, "rendezvous_result");
+  }
+}
+
 /**
- * About `entries` live points and tokens of eleven peers, put in by big messages. What is measured puts them in again,
- * three points and six tokens of its own in each message, all in turn: so the number stays what it is, and as much is
- * touched as is there.
+ * Registrations of new points and tokens beside `entries` live ones. So that those stay as many, new peers come for a
+ * burst of three registrations each, about 300 entries, and leave after it, which takes theirs along; only the
+ * registrations are counted.
  */
 export async function rendezvous(server, entries) {
-  const perLane = Math.floor(entries / LANES / (POINTS + TOKENS));
-  const messages = [];
-  const sockets = await crowd(server, `rendezvous-${entries}`, LANES, async (socket, lane) => {
-    const peerId = `peer-${lane}`;
-    const sets = Array.from({ length: perLane }, () => ({
-      dailyPoints: Array.from({ length: POINTS }, () => name("day")),
-      hourlyTokens: Array.from({ length: TOKENS }, () => name("hr")),
-    }));
-    for (let from = 0; from < perLane; from += FILL) {
-      const some = sets.slice(from, from + FILL);
-      const [dailyPoints, hourlyTokens] = [some.flatMap((set) => set.dailyPoints), some.flatMap((set) => set.hourlyTokens)];
-      await answered(socket, { type: "register_rendezvous", peerId, dailyPoints, hourlyTokens }, "rendezvous_result");
-    }
-    messages[lane] = sets.map((set) => frame({ type: "register_rendezvous", peerId, ...set }));
-  });
-  return asking(server, sockets, messages, "rendezvous_result");
+  const room = `rendezvous-${entries}`;
+  await fill(server, room, entries);
+  const [watcher] = await crowd(server, room, 1);
+  let peers = [];
+  const prepare = async () => {
+    for (const peer of peers) peer.close();
+    peers = await crowd(server, room, LANES);
+    const messages = peers.map(() => {
+      const peerId = name("peer");
+      return Array.from({ length: BURST }, () => frame(registration(peerId)));
+    });
+    await sleep(SETTLE_MS);
+    await until(watcher, HEARTBEAT, "heartbeat_ack");
+    return (done) =>
+      Promise.all(
+        peers.map(async (socket, lane) => {
+          for (const message of messages[lane]) {
+            const began = performance.now();
+            await answered(socket, message, "rendezvous_result");
+            done(performance.now() - began);
+          }
+        }),
+      );
+  };
+  return async (ms) => {
+    const result = await bursts(server.pid, ms, prepare);
+    for (const peer of peers) peer.close();
+    peers = [];
+    return result;
+  };
 }
 
 /** `count` relays with room; those who ask are no relays. */

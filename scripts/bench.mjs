@@ -280,5 +280,5 @@ await main(async () => {
   const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };
   writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);
   const missed = rows.filter((row) => !row.good).length;
-  say(`\n${rows.filter((row) => row.target && row.good).length} targets met, ${missed} missed, in ${seconds(Date.now() - began)}; figures in bench/results/latest.json.`);
+  say(`\n${rows.filter((row) => row.target && row.good).length} targets met, ${missed} missed, in ${seconds(Date.now() - began)}, load ${loadavg()[0].toFixed(1)} after; figures in bench/results/latest.json.`);
 });
