@@ -242,7 +242,7 @@ async function chunkFanOut(servers) {
       for (const who of ["ours", "floor"]) chunks[who].push(await ask[who](count));
     }
     const middle = (who, member) => median(chunks[who].map((chunk) => chunk[member]));
-    const each = `CPU ${middle("ours", "cpuMs")} ms against ${middle("floor", "cpuMs")}`;
+    const each = `CPU ${middle("ours", "cpuMs").toFixed(1)} ms against ${middle("floor", "cpuMs").toFixed(1)}`;
     const queue = `all requests kept in ${Math.round(middle("ours", "queuedMs"))} ms against ${Math.round(middle("floor", "queuedMs"))}`;
     const name = `chunk fan-out, 64 KiB to ${count.toLocaleString("en")}: last has it`;
     const detail = `${each}; before, ${queue}; medians of ${chunks.ours.length} cold chunks`;
