@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use waystation::kernel::network::ClientNetwork;
+use waystation::kernel::sockets::Socket;
 use waystation::kernel::time::Timestamp;
 use waystation::relay::message::{Dialect, Json, Message, Route};
 use waystation::relay::peers::{Peer, Preference};
 use waystation::relay::refusal::Refusal;
 use waystation::relay::rendezvous::{Found, Match};
 use waystation::relay::seats::Seat;
-use waystation::relay::sockets::Socket;
 use waystation::relay::wire::attachment::{decode, decode_part, encode as encode_attachment, encode_part};
 use waystation::relay::wire::encode::{self, Origin};
 use waystation::relay::wire::parse::{handles, parse};
@@ -163,7 +163,7 @@ fn attachments_come_back_as_they_were() {
             assert_eq!(decode_part(&part), Ok((seat, relay)), "{id}: {part}");
             for network in ["203.0.113.9", "2001:db8:1:2::1", "nonsense"] {
                 let network = ClientNetwork::from_header(Some(network));
-                let socket = Socket { network, free_at_us: 1_800_000_000_000_000 };
+                let socket = Socket { dialect: (), network, free_at_us: 1_800_000_000_000_000 };
                 assert_eq!(decode(&encode_attachment(&socket, &part)), Ok((socket, part.as_str())));
             }
         }

@@ -19,12 +19,12 @@ use signaling_play::{CALL_ID, KEY, OTHER_KEY, Room, enrol, from, guest, peer, ro
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{ATTACHMENT_BYTES_MAX, Conn};
 use waystation::kernel::operation::Operation;
+use waystation::kernel::sockets::Socket;
 use waystation::kernel::time::Timestamp;
 use waystation::signaling::codes::{Code, Identity, KEMS_BYTES_MAX, KEY_BYTES_MAX, PQ_KEY_BYTES_MAX, Partner};
 use waystation::signaling::message::Dialect;
 use waystation::signaling::pairing::ASKED_MAX;
 use waystation::signaling::room::{Link, PARTNERS_MAX, Record, Request, Stage};
-use waystation::signaling::sockets::Socket;
 use waystation::signaling::wire::attachment::{Kept, decode, encode, encode_tail};
 
 /// Plays a golden conversation and writes it down as it went: the script's own lines, and what was told after each.
@@ -236,7 +236,7 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
-fn socket(free_at_us: u64) -> Socket {
+fn socket(free_at_us: u64) -> Socket<Dialect> {
     Socket { dialect: Dialect::Room, network: ClientNetwork::from_header(Some("2001:db8::1")), free_at_us }
 }
 

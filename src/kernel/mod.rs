@@ -18,5 +18,6 @@ pub mod quota;
 pub mod reply;
 pub mod secret;
 pub mod settings;
+pub mod sockets;
 pub mod sql;
 pub mod time;

@@ -43,7 +43,6 @@ pub mod peers;
 pub mod refusal;
 pub mod rendezvous;
 pub mod seats;
-pub mod sockets;
 mod store;
 pub mod wants;
 pub mod wire;

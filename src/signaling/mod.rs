@@ -38,7 +38,7 @@
 //! - With the socket ([`wire::attachment`], 15 KB at most): dialect, network, message quota, and the peer's
 //!   [`room::Record`]. It dies with the socket and survives hibernation.
 //! - In SQL ([`store`]): how often each network has tried codes, and the breaker. At most 4,096 rows, swept by alarm.
-//! - In memory: indexes over both ([`room::Room`], [`sockets::Sockets`], [`guesses::Ledger`]).
+//! - In memory: indexes over both ([`room::Room`], [`Sockets`](crate::kernel::sockets::Sockets), [`guesses::Ledger`]).
 
 pub mod codes;
 pub mod event;
@@ -48,6 +48,5 @@ pub mod message;
 pub mod object;
 pub mod pairing;
 pub mod room;
-pub mod sockets;
 pub mod store;
 pub mod wire;

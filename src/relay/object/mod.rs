@@ -10,16 +10,15 @@ use std::rc::Rc;
 use super::message::Dialect;
 use super::refusal::Refusal;
 use super::seats::Speaker;
-use super::sockets::{FRAME_BYTES_MAX, Full, Socket, SocketLimits, Sockets};
 use super::store;
 use super::wire::{attachment, encode};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
-use crate::kernel::quota::Quota;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
+use crate::kernel::sockets::{FRAME_BYTES_MAX, Socket, SocketLimits, Sockets};
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 
@@ -28,7 +27,7 @@ pub use desk::{MIGRATIONS, RelayDesk, SCHEMA, SILENCE, Work};
 /// A relay registry: its sockets, and the desk that they speak to.
 #[derive(Debug)]
 pub struct RelayRegistry {
-    sockets: Sockets,
+    sockets: Sockets<()>,
     desk: RelayDesk,
 }
 
@@ -37,12 +36,8 @@ impl RelayRegistry {
     ///
     /// Errors: [`Fault`] when storage or an attachment is not readable.
     pub fn load(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, restored: Vec<Restored>) -> Result<Self, Fault> {
-        let limits = SocketLimits {
-            sockets_max: settings.signal.sockets_max,
-            sockets_per_network_max: settings.signal.sockets_per_address,
-            messages: Quota::per_minute(settings.signal.messages_per_minute),
-        };
-        let (mut sockets, mut parts) = (Sockets::new(limits), Vec::with_capacity(restored.len()));
+        let (mut sockets, mut parts) =
+            (Sockets::new(SocketLimits::of(&settings.signal)), Vec::with_capacity(restored.len()));
         for Restored { conn, attachment } in restored {
             let (socket, part) = attachment::decode(&attachment)?;
             sockets.restore(conn, socket);
@@ -75,14 +70,10 @@ impl RelayRegistry {
     }
 
     fn greet(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Opening {
-        let socket = Socket { network: call.client.clone(), free_at_us: 0 };
+        let socket = Socket { dialect: (), network: call.client.clone(), free_at_us: 0 };
         let attachment = attachment::encode(&socket, "");
         if let Err(full) = self.sockets.admit(conn, socket) {
-            let reason = match full {
-                Full::Registry => "Server at capacity",
-                Full::Network => "Too many connections from this IP",
-            };
-            turn.actions.push(Action::Close { conn, code: 1013, reason });
+            turn.actions.push(Action::Close { conn, code: 1013, reason: full.reason() });
         }
         Opening::Accept { attachment }
     }
@@ -112,7 +103,9 @@ fn refused(conn: Conn, refusal: &Refusal) -> Work {
 impl Object for RelayRegistry {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
         match call.operation {
-            Operation::RelayStats => self.desk.statistics(turn.sql, turn.now, self.sockets.len()).map(Reply::json_text),
+            Operation::RelayStats => {
+                self.desk.statistics(turn.sql, turn.now, self.sockets.count()).map(Reply::json_text)
+            }
             Operation::Probe => {
                 store::probe(turn.sql)?;
                 Ok(Reply::json_text(String::from(r#"{"ok":true}"#)))

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::quote;
 use crate::kernel::network::ClientNetwork;
+use crate::kernel::sockets::Socket;
 use crate::kernel::time::Timestamp;
 use crate::relay::message::Dialect;
 use crate::relay::peers::Peer;
 use crate::relay::seats::Seat;
-use crate::relay::sockets::Socket;
 
 /// The first member: changes when the members do.
 const VERSION: &str = "1";
@@ -73,19 +73,19 @@ fn parse_part(text: &str) -> Option<(Seat, Option<Peer>)> {
 
 /// A registry's attachment: the quota's state, the network, and the desk's part.
 #[must_use]
-pub fn encode(socket: &Socket, part: &str) -> String {
+pub fn encode(socket: &Socket<()>, part: &str) -> String {
     format!("{} {} {part}", socket.free_at_us, socket.network.as_str())
 }
 
 /// What [`encode`] wrote.
 ///
 /// Errors: [`Fault::Corrupt`] when this code did not write it.
-pub fn decode(attachment: &str) -> Result<(Socket, &str), Fault> {
+pub fn decode(attachment: &str) -> Result<(Socket<()>, &str), Fault> {
     let parse = || {
         let mut members = attachment.splitn(3, ' ');
         let free_at_us = members.next()?.parse().ok()?;
         let network: ClientNetwork = serde_json::from_str(&quote(members.next()?)).ok()?;
-        Some((Socket { network, free_at_us }, members.next()?))
+        Some((Socket { dialect: (), network, free_at_us }, members.next()?))
     };
     parse().ok_or_else(|| Fault::Corrupt(String::from("a relay socket's attachment")))
 }

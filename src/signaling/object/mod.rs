@@ -9,7 +9,6 @@ use super::event::{Effect, Event, Refusal};
 use super::guesses::{GuessLimits, Ledger, NetworkGuesses, Outcome};
 use super::message::{Dialect, Message};
 use super::room::{Room, Times};
-use super::sockets::{FRAME_BYTES_MAX, Full, Socket, SocketLimits, Sockets};
 use super::store;
 use super::wire::attachment::{self, Kept};
 use super::wire::encode::{encode, encode_refusal};
@@ -23,6 +22,7 @@ use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::{Settings, SignalSettings};
+use crate::kernel::sockets::{FRAME_BYTES_MAX, Socket, SocketLimits, Sockets};
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::relay::{self, RelayDesk, Work};
@@ -34,7 +34,7 @@ pub const MIGRATIONS: &[Migration] = &[store::GUESSES, Migration { version: 2, n
 /// A signaling room with its sockets, its ledger of tries and its relay desk.
 #[derive(Debug)]
 pub struct SignalingRoom {
-    sockets: Sockets,
+    sockets: Sockets<Dialect>,
     room: Room,
     ledger: Ledger,
     desk: RelayDesk,
@@ -67,7 +67,7 @@ impl SignalingRoom {
     pub fn load(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, restored: Vec<Restored>) -> Result<Self, Fault> {
         let signal = &settings.signal;
         let (breaker, stored) = (store::read_breaker(sql)?, store::read_stored(sql)?);
-        let mut sockets = Sockets::new(socket_limits(signal));
+        let mut sockets = Sockets::new(SocketLimits::of(signal));
         let mut tail_by_conn = ByConn::default();
         let (mut records, mut parts) = (Vec::new(), Vec::with_capacity(restored.len()));
         for Restored { conn, attachment } in restored {
@@ -205,22 +205,10 @@ impl SignalingRoom {
                 }
             }
             Err(full) => {
-                let reason = match full {
-                    Full::Room => "Server at capacity",
-                    Full::Network => "Too many connections from this IP",
-                };
-                turn.actions.push(Action::Close { conn, code: 1013, reason });
+                turn.actions.push(Action::Close { conn, code: 1013, reason: full.reason() });
             }
         }
         Opening::Accept { attachment }
-    }
-}
-
-const fn socket_limits(signal: &SignalSettings) -> SocketLimits {
-    SocketLimits {
-        sockets_max: signal.sockets_max,
-        sockets_per_network_max: signal.sockets_per_address,
-        messages: Quota::per_minute(signal.messages_per_minute),
     }
 }
 

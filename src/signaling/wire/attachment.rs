@@ -17,11 +17,11 @@ use serde::de::value::StrDeserializer;
 
 use crate::kernel::fault::Fault;
 use crate::kernel::network::ClientNetwork;
+use crate::kernel::sockets::Socket;
 use crate::kernel::time::Timestamp;
 use crate::signaling::codes::{Code, Identity, Partner};
 use crate::signaling::message::Dialect;
 use crate::signaling::room::{Link, Record, Request, Stage};
-use crate::signaling::sockets::Socket;
 
 /// The first piece: changes when the pieces do.
 const VERSION: &str = "2";
@@ -43,7 +43,7 @@ pub fn tail(attachment: &str) -> &str {
 
 /// The part of an attachment that messages alone do not change. `desk` is what the relay desk keeps with the socket.
 #[must_use]
-pub fn encode_tail(socket: &Socket, desk: &str, record: Option<&Record>) -> String {
+pub fn encode_tail(socket: &Socket<Dialect>, desk: &str, record: Option<&Record>) -> String {
     let mut pieces = Pieces(String::with_capacity(128));
     pieces.text(VERSION);
     pieces.text(match socket.dialect {
@@ -104,7 +104,7 @@ impl Pieces {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept<'a> {
     /// Its limits and its dialect.
-    pub socket: Socket,
+    pub socket: Socket<Dialect>,
     /// What the relay desk keeps.
     pub desk: &'a str,
     /// What the room keeps, once it holds a code.
