@@ -27,6 +27,7 @@ const waystation :Workerd.Worker = (
     (className = "RelayRegistry", uniqueKey = "waystation-relay-registry", enableSql = true),
     (className = "ServerRegistry", uniqueKey = "waystation-server-registry", enableSql = true),
     (className = "AttestationRegistry", uniqueKey = "waystation-attestation-registry", enableSql = true),
+    (className = "ReferenceStore", uniqueKey = "waystation-reference-store", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -34,6 +35,7 @@ const waystation :Workerd.Worker = (
     (name = "RELAY_REGISTRY", durableObjectNamespace = "RelayRegistry"),
     (name = "SERVER_REGISTRY", durableObjectNamespace = "ServerRegistry"),
     (name = "ATTESTATION_REGISTRY", durableObjectNamespace = "AttestationRegistry"),
+    (name = "REFERENCE_STORE", durableObjectNamespace = "ReferenceStore"),
     # Secrets
     (name = "BOOTSTRAP_SIGNING_KEY", fromEnvironment = "BOOTSTRAP_SIGNING_KEY"),
     (name = "SERVER_REGISTRY_SECRET", fromEnvironment = "SERVER_REGISTRY_SECRET"),

@@ -4,16 +4,20 @@ import { existsSync, openSync, readdirSync, readFileSync, readSync, closeSync, f
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Linux counts CPU time in hundredths of a second. */
-const TICK_MS = 10;
+const hasProc = existsSync("/proc/self/schedstat");
 
-const hasProc = existsSync("/proc/self/stat");
-
-/** CPU time that a process has used. Units: milliseconds; NaN where the system does not say. */
+/** CPU time that a process has used, the sum of its threads'. Units: milliseconds; NaN where the system does not say. */
 export function cpuMs(pid) {
   if (!hasProc) return NaN;
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  let ns = 0;
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
+    } catch (error) {
+      if (error.code !== "ENOENT" && error.code !== "ESRCH") throw error;
+    }
+  }
+  return ns / 1e6;
 }
 
 /** Resident memory of a process. Units: bytes. */
@@ -57,6 +61,28 @@ export async function stretch(pid, ms, lanes) {
     p99Ms: quantile(latencies, 0.99),
     cpuUs: (1000 * used) / ops,
   };
+}
+
+/**
+ * What `stretch` says, of work that comes in bursts: each call of `prepare` is not counted and resolves to one burst,
+ * which is; the first is the warm-up.
+ */
+export async function bursts(pid, ms, prepare) {
+  const latencies = [];
+  let [elapsed, used] = [0, 0];
+  const end = performance.now() + 1.25 * ms;
+  for (let turn = 0; turn < 2 || performance.now() < end; turn++) {
+    const burst = await prepare();
+    const cpu = cpuMs(pid);
+    const began = performance.now();
+    await burst((latencyMs) => turn > 0 && latencies.push(latencyMs));
+    if (turn === 0) continue;
+    elapsed += performance.now() - began;
+    used += cpuMs(pid) - cpu;
+  }
+  latencies.sort((a, b) => a - b);
+  const ops = latencies.length;
+  return { perSecond: (1000 * ops) / elapsed, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), cpuUs: (1000 * used) / ops };
 }
 
 /** The best throughput and CPU of several rounds, and the median of the latencies. */

@@ -1,10 +1,10 @@
 // The two servers that are compared: ours and the floor, each a workerd of its own with its state in the same place.
 import { once } from "node:events";
-import { mkdtempSync, existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { at } from "../scripts/lib/run.mjs";
+import { Trouble } from "../scripts/lib/say.mjs";
 import { startWorkerd, untilReady } from "../scripts/lib/workerd.mjs";
 
 /** Every check and limit is on, each with room enough that no case meets it; the one at the front is off. */
@@ -32,14 +32,30 @@ async function freePort() {
   return port;
 }
 
-/** In memory where the system has such a folder, so that a busy disk does not decide; both servers alike. */
-export const STATE = existsSync("/dev/shm") && !process.argv.includes("--disk") ? "/dev/shm" : tmpdir();
+/** On the disk of the working tree, so that durable work is durable; `--memory` spares it for both servers alike. */
+export const STATE = process.argv.includes("--memory") ? "/dev/shm" : at("bench/results");
+
+const running = new Set();
+
+/** However the run ends, nothing of it stays. */
+process.on("exit", () => {
+  for (const { child, folder } of running) {
+    child.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+});
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
 
 export async function startServer(name, settings = {}) {
+  if (STATE === "/dev/shm" && !existsSync(STATE)) throw new Trouble("This system has no /dev/shm: run the benchmark without --memory.");
+  mkdirSync(STATE, { recursive: true });
   const port = await freePort();
   const folder = mkdtempSync(join(STATE, `waystation-bench-${name}-`));
   const env = { ...SETTINGS, ...settings };
   const workerd = startWorkerd({ config: CONFIGS[name], host: "127.0.0.1", port, state: folder, env });
+  const run = { child: workerd.child, folder };
+  running.add(run);
   await untilReady(`http://127.0.0.1:${port}/health`, workerd.ended);
   return {
     name,
@@ -50,6 +66,7 @@ export async function startServer(name, settings = {}) {
       workerd.child.kill("SIGKILL");
       await workerd.ended;
       rmSync(folder, { recursive: true, force: true });
+      running.delete(run);
     },
   };
 }

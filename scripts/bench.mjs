@@ -1,11 +1,12 @@
-// npm run bench [-- --quick]: our Worker beside a plain-JavaScript floor, in one run, on bare workerd.
-import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+// npm run bench [-- --quick] [--memory] [--only=WORD]: our Worker beside a plain-JavaScript floor, in one run, on bare workerd.
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { at } from "./lib/run.mjs";
 import { bold, dim, green, main, red, say, seconds } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 import * as cases from "../bench/cases.mjs";
+import { audience, relayList, rendezvous } from "../bench/relay.mjs";
 import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
 import { startServer, STATE } from "../bench/servers.mjs";
 
@@ -16,6 +17,11 @@ const ROUND_MS = quick ? 800 : 1_500;
 const SETTLE_MS = 150;
 const SERVERS = 10;
 const IDLE_SOCKETS = 1_000;
+const LIVE_ENTRIES = [100, 10_000, 100_000];
+const REQUESTERS = [100, 1_000];
+const RELAYS = [100, 5_000];
+/** Where the client may not open 5,000 sockets to each of the servers. */
+const RELAYS_FEWER = 2_000;
 
 const rows = [];
 const only = process.argv.find((arg) => arg.startsWith("--only="))?.slice(7);
@@ -158,24 +164,121 @@ async function growth() {
   report("growth: POST /servers, 990 against 10 servers", "µs CPU", { ours: full.cpuUs, floor: few.cpuUs, value, target: { most: 1.2 } });
 }
 
-await main(async () => {
-  const began = Date.now();
-  await buildWorker();
-  say(`${ROUNDS} rounds of ${ROUND_MS} ms each, ours and the floor in turn; state in ${STATE}; ${cpus().length} cores shared with the client.`);
-  say(bold(`\n${"".padEnd(44)} ${"ours".padStart(9)} ${"floor".padStart(9)} ${"".padEnd(8)} ${"ratio".padStart(6)} ${"target".padStart(8)}`));
-  const servers = { ours: await startServer("ours"), floor: await startServer("floor") };
+/** Both servers anew; killed afterwards, so that no case pays for the thousands of sockets of another. */
+async function freshPair(run) {
+  const servers = {};
   try {
-    await signaling(servers);
-    await bootstrap(servers);
+    for (const name of ["ours", "floor"]) servers[name] = await startServer(name);
+    await run(servers);
   } finally {
     for (const server of Object.values(servers)) await server.stop();
   }
+}
+
+/**
+ * The same operation at several sizes: all rooms are prepared first and the rounds go through all sizes, so that what
+ * else the machine does falls on all of them. What grows is the server's CPU time of one operation.
+ */
+async function scaled(servers, name, sizes, prepare, { unit, operation }) {
+  const drives = [];
+  for (const size of sizes) {
+    const began = Date.now();
+    const both = { size, rounds: { ours: [], floor: [] } };
+    for (const [who, server] of Object.entries(servers)) both[who] = await prepare(server, size);
+    drives.push({ ...both, preparedMs: Date.now() - began });
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const drive of drives) {
+      for (const who of ["ours", "floor"]) {
+        drive.rounds[who].push(await drive[who](ROUND_MS));
+        await sleep(SETTLE_MS);
+      }
+    }
+  }
+  const results = drives.map(({ rounds }) => ({ ours: best(rounds.ours), floor: best(rounds.floor) }));
+  for (const [index, { size, preparedMs }] of drives.entries()) {
+    const { ours, floor } = results[index];
+    const { detail, cpuUs } = cpu(ours, floor);
+    const row = { ours: ours.perSecond, floor: floor.perSecond, cpuUs, detail: `${detail}; both prepared in ${seconds(preparedMs)}` };
+    report(`${name}, ${size.toLocaleString("en")} ${unit}: ${operation}`, "/s", row);
+    report("  p99", "ms", { ours: ours.p99Ms, floor: floor.p99Ms });
+  }
+  const [few, many] = [results[0], results.at(-1)];
+  const [value, its] = ["ours", "floor"].map((who) => many[who].cpuUs / few[who].cpuUs);
+  const [less, more] = [sizes[0], sizes.at(-1)].map((size) => size.toLocaleString("en"));
+  const detail = `CPU of one at ${more} over that at ${less}; the floor's grows ${its.toFixed(2)}×`;
+  report(`  growth, ${more} against ${less}`, "", { ours: value, value, target: { most: 1.2 }, detail });
+}
+
+async function relayRegistry() {
+  if (!skipped("rendezvous")) {
+    await freshPair((servers) => scaled(servers, "rendezvous", LIVE_ENTRIES, rendezvous, { unit: "live", operation: "registered" }));
+  }
+  if (!skipped("get_relays")) {
+    const enough = openFilesMax() > 2 * RELAYS[1] + 1_000;
+    if (!enough) say(dim(`This process may open ${openFilesMax()} files: ${RELAYS_FEWER} relays instead of ${RELAYS[1]}; see ulimit -n.`));
+    const sizes = [RELAYS[0], enough ? RELAYS[1] : RELAYS_FEWER];
+    await freshPair((servers) => scaled(servers, "get_relays", sizes, relayList, { unit: "relays", operation: "lists" }));
+  }
+  if (!skipped("chunk fan-out")) await freshPair(chunkFanOut);
+}
+
+/** Node asks for as many as the system allows, and so do the servers that it starts. */
+function openFilesMax() {
+  try {
+    const [, soft] = /Max open files\s+(\S+)/.exec(readFileSync("/proc/self/limits", "utf8"));
+    return soft === "unlimited" ? Infinity : Number(soft);
+  } catch {
+    return Infinity;
+  }
+}
+
+async function chunkFanOut(servers) {
+  const ask = {};
+  for (const [who, server] of Object.entries(servers)) ask[who] = await audience(server, Math.max(...REQUESTERS));
+  for (const count of REQUESTERS) {
+    const chunks = { ours: [], floor: [] };
+    for (let round = 0; round < (quick ? 2 : 5); round++) {
+      for (const who of ["ours", "floor"]) chunks[who].push(await ask[who](count));
+    }
+    const middle = (who, member) => median(chunks[who].map((chunk) => chunk[member]));
+    const each = `CPU ${middle("ours", "cpuMs").toFixed(1)} ms against ${middle("floor", "cpuMs").toFixed(1)}`;
+    const queue = `all requests kept in ${Math.round(middle("ours", "queuedMs"))} ms against ${Math.round(middle("floor", "queuedMs"))}`;
+    const name = `chunk fan-out, 64 KiB to ${count.toLocaleString("en")}: last has it`;
+    const detail = `${each}; before, ${queue}; medians of ${chunks.ours.length} cold chunks`;
+    report(name, "ms", { ours: middle("ours", "ms"), floor: middle("floor", "ms"), detail });
+    const pulls = (who) => chunks[who].map((chunk) => chunk.pulls);
+    // A source that is silent for two seconds is given up: more pulls than one may mean that a disk kept a tenth of the requests so long.
+    report("  most chunk_pulls for one chunk", "", { ours: Math.max(...pulls("ours")), floor: Math.max(...pulls("floor")), target: { most: 1 } });
+    if (Math.min(...pulls("ours")) !== 1) throw new Error(`a chunk was served after ${Math.min(...pulls("ours"))} pulls`);
+  }
+}
+
+/** Where the state is, and whether a commit waits for a disk there. Source: TMPFS_MAGIC in linux/magic.h. */
+function place() {
+  const isMemory = process.platform === "linux" && statfsSync(STATE).type === 0x01021994;
+  return `${STATE} (${isMemory ? "in memory: nothing waits for a disk" : "on disk"})`;
+}
+
+await main(async () => {
+  const began = Date.now();
+  await buildWorker();
+  mkdirSync(STATE, { recursive: true });
+  const load = loadavg()[0].toFixed(1);
+  say(`${ROUNDS} rounds of ${ROUND_MS} ms each, ours and the floor in turn; ${cpus().length} cores shared with the client, load ${load} before.`);
+  say(`State of both in ${place()}.`);
+  say(bold(`\n${"".padEnd(44)} ${"ours".padStart(9)} ${"floor".padStart(9)} ${"".padEnd(8)} ${"ratio".padStart(6)} ${"target".padStart(8)}`));
+  await freshPair(async (servers) => {
+    await signaling(servers);
+    await bootstrap(servers);
+  });
   await liveness();
   await idleSockets();
   await growth();
+  await relayRegistry();
   mkdirSync(at("bench/results"), { recursive: true });
-  const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, quick, rows };
+  const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };
   writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);
   const missed = rows.filter((row) => !row.good).length;
-  say(`\n${rows.filter((row) => row.target && row.good).length} targets met, ${missed} missed, in ${seconds(Date.now() - began)}; figures in bench/results/latest.json.`);
+  say(`\n${rows.filter((row) => row.target && row.good).length} targets met, ${missed} missed, in ${seconds(Date.now() - began)}, load ${loadavg()[0].toFixed(1)} after; figures in bench/results/latest.json.`);
 });

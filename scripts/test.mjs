@@ -60,11 +60,11 @@ async function dryRuns() {
 async function examples() {
   const files = existsSync(at("examples")) ? filesEnding("examples", ".test.ts") : [];
   if (files.length > 0) await nodeTests(files, "A test of the TypeScript examples failed, see above.");
-  const manifest = "examples/verify-list-rust/Cargo.toml";
-  if (!existsSync(at(manifest))) return;
-  // The same profile and target folder as the service, so that the common dependencies are not built again.
-  const args = ["test", "--quiet", "--manifest-path", manifest, "--target-dir", process.env.CARGO_TARGET_DIR ?? at("target")];
-  count(await cargo(args, "A test of the Rust example failed, see above.", { CARGO_PROFILE_DEV_DEBUG: "line-tables-only" }));
+  for (const manifest of filesEnding("examples", "Cargo.toml")) {
+    // The same profile and target folder as the service, so that the common dependencies are not built again.
+    const args = ["test", "--quiet", "--manifest-path", manifest, "--target-dir", process.env.CARGO_TARGET_DIR ?? at("target")];
+    count(await cargo(args, `A test of ${manifest} failed, see above.`, { CARGO_PROFILE_DEV_DEBUG: "line-tables-only" }));
+  }
 }
 
 const filesEnding = (folder, end) =>
@@ -81,7 +81,7 @@ async function endToEnd() {
 const STEPS = [
   ["Formatting", () => run("cargo", ["fmt", "--all", "--check"], "The sources are not formatted: run `npm run fmt`.")],
   ["Configuration files agree", () => say(checkConfiguration())],
-  ["Scripts", () => nodeTests(["scripts/lib/lib.test.mjs"], "A test of the scripts failed, see above.")],
+  ["Scripts", () => nodeTests(filesEnding("scripts", ".test.mjs"), "A test of the scripts failed, see above.")],
   ["TypeScript types", () => run(at("node_modules/.bin/tsc"), ["-p", "scripts/tsconfig.json"], "A TypeScript type is wrong, see above.")],
   ["Lints, native (a minute from nothing)", () => clippy(["--all-targets"], "the native build")],
   ["Lints, WebAssembly (a minute from nothing)", () => clippy(["--lib", "--target", "wasm32-unknown-unknown"], "the WebAssembly build")],

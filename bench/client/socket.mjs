@@ -6,11 +6,11 @@ import { connect } from "node:net";
 /** A whole client frame of that text. */
 export function frame(value, opcode = 1) {
   const payload = Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
-  const long = payload.length > 125;
-  const head = Buffer.alloc(long ? 8 : 6);
+  const lengthBytes = payload.length < 126 ? 0 : payload.length < 65_536 ? 2 : 8;
+  const head = Buffer.alloc(2 + lengthBytes + 4);
   head[0] = 0x80 | opcode;
-  head[1] = 0x80 | (long ? 126 : payload.length);
-  if (long) head.writeUInt16BE(payload.length, 2);
+  head[1] = 0x80 | { 0: payload.length, 2: 126, 8: 127 }[lengthBytes];
+  if (lengthBytes > 0) head.writeUIntBE(payload.length, 2 + Math.max(0, lengthBytes - 6), Math.min(lengthBytes, 6));
   return Buffer.concat([head, payload]);
 }
 

@@ -10,15 +10,20 @@ const config :Workerd.Config = (
 );
 
 const floor :Workerd.Worker = (
-  modules = [(name = "worker.mjs", esModule = embed "worker.mjs")],
+  modules = [
+    (name = "worker.mjs", esModule = embed "worker.mjs"),
+    (name = "relay.mjs", esModule = embed "relay.mjs"),
+  ],
   compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [
     (className = "Room", uniqueKey = "floor-room", enableSql = true),
     (className = "Registry", uniqueKey = "floor-registry", enableSql = true),
+    (className = "Relay", uniqueKey = "floor-relay", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
     (name = "ROOM", durableObjectNamespace = "Room"),
     (name = "REGISTRY", durableObjectNamespace = "Registry"),
+    (name = "RELAY", durableObjectNamespace = "Relay"),
   ],
 );

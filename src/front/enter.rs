@@ -131,7 +131,6 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, 
             }
             Step::Object { class, name: format!("{prefix}{named}"), call: call(head, found, principal) }
         }
-        To::Later(_) => return Ok(Err(Problem::plain(ErrorCode::NotImplemented))),
     };
     Ok(Ok(step))
 }

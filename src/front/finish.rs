@@ -23,14 +23,14 @@ pub const CONSTANT_HEADERS: &[(&str, &str)] = &[
 
 /// What a browser is told about calls from other origins, beside `Access-Control-Allow-Origin`.
 const CORS_HEADERS: &[(&str, &str)] = &[
-    ("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
         "Content-Type, Authorization, If-Match, If-None-Match, Idempotency-Key, X-Request-Id",
     ),
     (
         "Access-Control-Expose-Headers",
-        "X-Bootstrap-Signature, X-Bootstrap-Signatures, X-Attestation-Token, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
+        "X-Bootstrap-Signature, X-Bootstrap-Signatures, X-Attestation-Token, X-Attestation-Signature, ETag, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
     ),
     ("Access-Control-Max-Age", "600"),
 ];

@@ -31,8 +31,6 @@ pub enum To {
     Fixed(Class, &'static str),
     /// In the object of this class that the prefix and the first path parameter name together.
     Named(Class, &'static str),
-    /// Nowhere yet: 501.
-    Later(Class),
 }
 
 /// One answer that an operation can give, for the document.
@@ -83,7 +81,7 @@ const UNAUTHORIZED: Answer = problem(401, "Credentials are missing or wrong.");
 const UPGRADED: Answer = Answer { status: 101, when: "The WebSocket is open.", schema: None };
 const NEEDS_UPGRADE: Answer = problem(426, "The request is not a WebSocket upgrade.");
 const BAD_ORIGIN: Answer = problem(403, "The page's origin is not allowed.");
-const LATER: Answer = problem(501, "Not available yet.");
+const TAKEN: Answer = problem(409, "Another reference is kept for this build.");
 const SOCKET: &[Answer] = &[UPGRADED, BAD_ORIGIN, NEEDS_UPGRADE];
 
 const fn get(template: &'static str, operation: Operation, to: To, who: Who, summary: &'static str) -> Route {
@@ -113,7 +111,8 @@ const LOBBY: To = To::Fixed(Class::SignalingRoom, "lobby");
 const SERVERS: To = To::Fixed(Class::ServerRegistry, "global");
 const RELAY: To = To::Fixed(Class::RelayRegistry, "global");
 const RELAY_NAMED: To = To::Named(Class::RelayRegistry, "");
-const ATTEST: To = To::Later(Class::AttestationRegistry);
+const ATTEST: To = To::Fixed(Class::AttestationRegistry, "global");
+const BUILD: To = To::Named(Class::ReferenceStore, "build/");
 
 /// Every route of the service.
 pub const ROUTES: &[Route] = &[
@@ -241,7 +240,13 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         body_max: 8192,
-        answers: &[LATER],
+        request: Some("DeviceRegistration"),
+        answers: &[
+            ok("RegisteredDevice"),
+            INVALID,
+            problem(403, "The build token, the device's proof or the build will not do."),
+            problem(409, "Seen before."),
+        ],
         ..post(
             "/attest/register",
             Operation::AttestRegister,
@@ -252,32 +257,113 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         body_max: 65_536,
-        answers: &[LATER],
+        request: Some("ReferenceUpload"),
+        answers: &[ok("UploadedReference"), INVALID, UNAUTHORIZED, TAKEN],
         ..post(
             "/attest/upload-reference",
             Operation::AttestUploadReference,
             ATTEST,
             Who::Ci,
-            "Uploads what a build looks like.",
+            "Declares regions of a build's file, with their bytes. Never changes what is kept.",
+        )
+    },
+    Route {
+        body_max: 65_536,
+        request: Some("SignedManifest"),
+        answers: &[ok("BegunUpload"), INVALID, UNAUTHORIZED, problem(403, "The manifest is not signed by CI."), TAKEN],
+        ..post(
+            "/attest/references",
+            Operation::AttestReferenceBegin,
+            ATTEST,
+            Who::Ci,
+            "Begins, or goes on with, the upload of a whole file.",
+        )
+    },
+    Route {
+        method: Method::Put,
+        body_max: 4 * 1024 * 1024,
+        answers: &[
+            ok("UploadedPart"),
+            UNAUTHORIZED,
+            problem(404, "No such upload, or no such part."),
+            TAKEN,
+            problem(422, "The part's bytes are not those of its hash."),
+        ],
+        ..get(
+            "/attest/references/{id}/parts/{n}",
+            Operation::AttestPart,
+            BUILD,
+            Who::Ci,
+            "Uploads one part; `?sha256=` is its hash in hex.",
+        )
+    },
+    Route {
+        answers: &[
+            ok("UploadedReference"),
+            UNAUTHORIZED,
+            problem(404, "No such upload."),
+            problem(409, "Parts are missing."),
+            problem(422, "The parts are not the file of the manifest."),
+        ],
+        ..post(
+            "/attest/references/{id}/complete",
+            Operation::AttestComplete,
+            BUILD,
+            Who::Ci,
+            "Recomputes the tree hash and counts the file as reference.",
         )
     },
     Route {
         body_max: 2048,
-        answers: &[LATER],
+        request: Some("ChallengeWish"),
+        answers: &[
+            ok("Challenge"),
+            INVALID,
+            problem(403, "The build is not allowed, or not the device's."),
+            problem(404, "The device or its reference is unknown."),
+            problem(409, "Seen before."),
+        ],
         ..post("/attest/challenge", Operation::AttestChallenge, ATTEST, Who::Anyone, "Asks for a challenge.")
     },
     Route {
         body_max: 16_384,
-        answers: &[LATER],
+        request: Some("ChallengeAnswer"),
+        answers: &[ok("Verified"), INVALID, problem(403, "The answer is not good, for whatever reason.")],
         ..post("/attest/verify", Operation::AttestVerify, ATTEST, Who::Anyone, "Answers a challenge.")
     },
     Route {
-        answers: &[LATER],
-        ..get("/attest/versions", Operation::AttestVersionsRead, ATTEST, Who::Anyone, "The version policy.")
+        answers: &[ok("VersionPolicy"), NOT_MODIFIED],
+        ..get("/attest/versions", Operation::AttestVersionsRead, ATTEST, Who::Anyone, "The version policy, signed.")
     },
     Route {
         body_max: 4096,
-        answers: &[LATER],
-        ..post("/attest/versions", Operation::AttestVersionsWrite, ATTEST, Who::Operator, "Changes the version policy.")
+        request: Some("VersionPolicyWish"),
+        answers: &[
+            ok("VersionPolicyChange"),
+            INVALID,
+            UNAUTHORIZED,
+            problem(412, "The policy is not the one that `If-Match` names."),
+        ],
+        ..post(
+            "/attest/versions",
+            Operation::AttestVersionsWrite,
+            ATTEST,
+            Who::Operator,
+            "Replaces the version policy; with `?dry_run=true` only tells what would happen.",
+        )
+    },
+    Route {
+        answers: &[ok("AttestationLog"), INVALID],
+        ..get(
+            "/attest/log",
+            Operation::AttestLog,
+            ATTEST,
+            Who::Anyone,
+            "Uploads and policy changes, hash-chained and signed; `?after=` and `?limit=` page.",
+        )
+    },
+    Route {
+        answers: &[ok("KeySet")],
+        ..get("/.well-known/jwks.json", Operation::AttestKeys, ATTEST, Who::Anyone, "The keys that sign sessions.")
     },
 ];

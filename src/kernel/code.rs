@@ -39,8 +39,6 @@ pub enum ErrorCode {
     Misconfigured,
     /// A fixed number of things is reached.
     AtCapacity,
-    /// The operation is announced but not yet built.
-    NotImplemented,
     /// Our own trouble.
     Internal,
 }
@@ -98,7 +96,6 @@ pub const CODES: &[CodeRow] = &[
     row(ErrorCode::NotConfigured, "not_configured", 503, None, "This operation is not configured", Retry::Later),
     row(ErrorCode::Misconfigured, "misconfigured", 503, Some(1013), "The service is misconfigured", Retry::Later),
     row(ErrorCode::AtCapacity, "at_capacity", 503, Some(1013), "The service is at capacity", Retry::Later),
-    row(ErrorCode::NotImplemented, "not_implemented", 501, None, "This operation is not available yet", Retry::Never),
     row(ErrorCode::Internal, "internal", 500, Some(1011), "The service could not finish the request", Retry::Later),
 ];
 

@@ -8,12 +8,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::code::ErrorCode;
 use super::entropy::Entropy;
 use super::fault::Fault;
 use super::network::ClientNetwork;
 use super::operation::Operation;
-use super::reply::{Problem, Reply};
+use super::reply::Reply;
 use super::sql::{Sql, Statement};
 use super::time::Timestamp;
 
@@ -200,37 +199,4 @@ pub trait Object {
 
     /// When the alarm should ring next, asked after every event.
     fn deadline(&self) -> Option<Timestamp>;
-}
-
-/// The object of a class that is deployed but not built yet: it answers 501, and readiness.
-#[derive(Debug)]
-pub struct Unbuilt;
-
-impl Object for Unbuilt {
-    fn call(&mut self, _turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
-        Ok(match call.operation {
-            Operation::Probe => Reply::json_text(String::from("{\"ok\":true}")),
-            _ => Problem::plain(ErrorCode::NotImplemented).into_reply(&call.request_id),
-        })
-    }
-
-    fn open(&mut self, _turn: &mut Turn<'_>, _conn: Conn, call: &Call) -> Result<Opening, Fault> {
-        Ok(Opening::Refuse(Problem::plain(ErrorCode::NotImplemented).into_reply(&call.request_id)))
-    }
-
-    fn message(&mut self, _turn: &mut Turn<'_>, _conn: Conn, _frame: Frame<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn closed(&mut self, _turn: &mut Turn<'_>, _conn: Conn) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn alarm(&mut self, _turn: &mut Turn<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        None
-    }
 }

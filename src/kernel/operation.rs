@@ -29,6 +29,19 @@ pub enum Operation {
     AttestVerify,
     AttestVersionsRead,
     AttestVersionsWrite,
+    AttestLog,
+    AttestKeys,
+    AttestReferenceBegin,
+    AttestPart,
+    AttestComplete,
+    /// A build's object begins an upload; asked by the registry only.
+    AttestBegin,
+    /// A build's object judges an answer; asked by the registry only.
+    AttestJudge,
+    /// The registry issues a session; asked by a build's object only.
+    AttestGrant,
+    /// The registry counts a complete file as a reference; asked by a build's object only.
+    AttestCount,
     /// The object reports that its storage answers; asked by readiness only.
     Probe,
 }
@@ -44,12 +57,19 @@ pub enum Class {
     ServerRegistry,
     /// Build proofs and version policy.
     AttestationRegistry,
+    /// The released file of one build.
+    ReferenceStore,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 4] =
-        [Self::SignalingRoom, Self::RelayRegistry, Self::ServerRegistry, Self::AttestationRegistry];
+    pub const ALL: [Self; 5] = [
+        Self::SignalingRoom,
+        Self::RelayRegistry,
+        Self::ServerRegistry,
+        Self::AttestationRegistry,
+        Self::ReferenceStore,
+    ];
 
     /// The class name in `wrangler.toml` and `workerd.capnp`.
     #[must_use]
@@ -59,6 +79,7 @@ impl Class {
             Self::RelayRegistry => "RelayRegistry",
             Self::ServerRegistry => "ServerRegistry",
             Self::AttestationRegistry => "AttestationRegistry",
+            Self::ReferenceStore => "ReferenceStore",
         }
     }
 
@@ -70,6 +91,7 @@ impl Class {
             Self::RelayRegistry => "RELAY_REGISTRY",
             Self::ServerRegistry => "SERVER_REGISTRY",
             Self::AttestationRegistry => "ATTESTATION_REGISTRY",
+            Self::ReferenceStore => "REFERENCE_STORE",
         }
     }
 }

@@ -20,6 +20,11 @@ extern "C" {
     #[wasm_bindgen(js_name = respond)]
     pub(super) fn respond(status: u16, constant: &JsValue, headers: &str, body: &JsValue) -> JsValue;
 
+    /// As [`respond`], but sets `headers` on `prepared` itself, which saves a copy. For headers that every response made
+    /// of `prepared` sets.
+    #[wasm_bindgen(js_name = respondAgain)]
+    pub(super) fn respond_again(status: u16, prepared: &JsValue, headers: &str, body: &JsValue) -> JsValue;
+
     /// Headers (`name\nvalue\n…`) to be given to [`respond`] again and again.
     #[wasm_bindgen(js_name = constantHeaders)]
     pub(super) fn constant_headers(headers: &str) -> JsValue;

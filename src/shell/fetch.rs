@@ -1,5 +1,6 @@
 //! A request at the door: from the runtime's `Request` to the runtime's `Response`.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use futures::future::join_all;
@@ -10,7 +11,8 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::{Request, Response};
 
 use super::ambient::{self, Configured, SystemEntropy, platform};
-use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond};
+use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond, respond_again};
+use crate::attestation::object::handoff;
 use crate::front::about::{self, ClassState};
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
 use crate::front::finish::{CONSTANT_HEADERS, Finished, finish};
@@ -138,7 +140,7 @@ async fn ask(
             Err(_) => return Ok(too_large().into_reply(&call.request_id)),
         }
     };
-    let reply = call_once(env, class, name, &call, body).await?;
+    let reply = call_through(env, (class, name), &call, body).await?;
     with_memory(0, |memory| {
         memory.list.forget_after(call.operation);
         if call.operation == Operation::ServersList {
@@ -146,6 +148,27 @@ async fn ask(
         }
     });
     Ok(reply)
+}
+
+/// Asks an object, and whichever it refers to: objects cannot call one another within an event, so an answer may be a
+/// note for the next one.
+async fn call_through(
+    env: &JsValue,
+    (class, name): (Class, &str),
+    call: &Call,
+    body: Uint8Array,
+) -> Result<Reply, Fault> {
+    let mut reply = call_once(env, class, name, call, body).await?;
+    let mut asked = Cow::Borrowed(call);
+    for _ in 0..handoff::HOPS_MAX {
+        let Some((class, name, next)) = handoff::next_call(&reply, &asked) else { return Ok(reply) };
+        reply = call_once(env, class, &name, &next, Uint8Array::from(next.body.as_slice())).await?;
+        asked = Cow::Owned(next);
+    }
+    match handoff::next_call(&reply, &asked) {
+        None => Ok(reply),
+        Some(_) => Err(Fault::Platform(String::from("an answer was handed on too often"))),
+    }
 }
 
 async fn call_once(env: &JsValue, class: Class, name: &str, call: &Call, body: Uint8Array) -> Result<Reply, Fault> {
@@ -220,12 +243,18 @@ impl Visit {
 
 impl Memory {
     fn respond(&mut self, finished: &Finished) -> JsValue {
+        let has_origin = finished.request_headers.iter().any(|(name, _)| name.starts_with("Access-"));
         let mut own = String::with_capacity(256);
         finished.request_headers.iter().for_each(|(name, value)| push_header(&mut own, name, value));
         let etag = finished.entity_headers.iter().find(|(name, _)| name == "ETag").map(|(_, value)| value);
         if let Some(prepared) = self.prepared.as_ref().filter(|prepared| Some(&prepared.etag) == etag) {
             let body = if finished.body.is_some() { &prepared.body } else { &JsValue::NULL };
-            return respond(finished.status, &prepared.headers, &own, body);
+            // Without an origin, the request's own headers are the same ones every time.
+            return if has_origin {
+                respond(finished.status, &prepared.headers, &own, body)
+            } else {
+                respond_again(finished.status, &prepared.headers, &own, body)
+            };
         }
         let mut entity = String::with_capacity(512);
         finished.entity_headers.iter().for_each(|(name, value)| push_header(&mut entity, name, value));

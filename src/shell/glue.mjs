@@ -34,6 +34,12 @@ export function respond(status, constant, headers, body) {
   return response;
 }
 
+/** A response with headers that are used again: what is set on them is set on every response made of them. */
+export function respondAgain(status, prepared, headers, body) {
+  setAll(prepared, headers);
+  return new Response(body, { status, headers: prepared });
+}
+
 /** The parts of a request that the front looks at, one a line; an absent header is an empty line. */
 export function readHead(request, clientAddressHeader) {
   const { headers, method } = request;

@@ -16,7 +16,8 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
         Class::SignalingRoom => crate::signaling::object::MIGRATIONS,
         Class::ServerRegistry => crate::bootstrap::MIGRATIONS,
         Class::RelayRegistry => crate::relay::MIGRATIONS,
-        Class::AttestationRegistry => &[],
+        Class::AttestationRegistry => crate::attestation::MIGRATIONS,
+        Class::ReferenceStore => crate::attestation::BUILD_MIGRATIONS,
     }
 }
 
@@ -32,6 +33,9 @@ pub(super) fn load(
         Class::SignalingRoom => Box::new(crate::signaling::object::SignalingRoom::load(settings, sql, now, restored)?),
         Class::ServerRegistry => Box::new(crate::bootstrap::ServerRegistry::load(settings, sql, now, restored)?),
         Class::RelayRegistry => Box::new(crate::relay::RelayRegistry::load(settings, sql, now, restored)?),
-        Class::AttestationRegistry => Box::new(crate::kernel::object::Unbuilt),
+        Class::AttestationRegistry => {
+            Box::new(crate::attestation::AttestationRegistry::load(settings, sql, now, restored)?)
+        }
+        Class::ReferenceStore => Box::new(crate::attestation::ReferenceStore::load(settings, sql, now, restored)?),
     })
 }

@@ -1,8 +1,10 @@
 // The module that the runtime loads: it instantiates the WASM module and hands every event to it.
 //
-// A Rust panic ends in a trap. The trap surfaces as an exception where the call was synchronous, and nowhere where it
-// happened in a future; so all that wait are kept in `pending` and refused together, the module is instantiated anew,
-// and every object rebuilds itself from storage and attachments at its next event. Nothing hangs.
+// Our exports answer with values and never throw. So whatever is thrown out of WASM, the trap of a Rust panic or an
+// exception of the platform that passed through Rust, has left Rust's memory in disorder: borrows that never end, values
+// half written. It surfaces as an exception where the call was synchronous, and nowhere where it happened in a future; so
+// all that wait are kept in `pending` and refused together, the module is instantiated anew, and every object rebuilds
+// itself from storage and attachments at its next event. Nothing hangs.
 import { DurableObject } from "cloudflare:workers";
 import wasmModule from "./waystation.wasm";
 import * as wasm from "./bindgen/waystation.js";
@@ -16,7 +18,10 @@ const life = wasm.__worker_init_state();
 /** The reject functions of all promises that WASM owes an answer to. */
 const pending = new Set();
 
-function failPending(error) {
+/** This instance must not be used again, and owes nobody an answer any longer. */
+function condemn(error) {
+  life.criticalError = true;
+  console.error(JSON.stringify({ ts: new Date().toISOString(), level: "error", event: "trap", message: String(error) }));
   for (const reject of pending) reject(error);
   pending.clear();
 }
@@ -43,8 +48,7 @@ function guarded(call) {
   try {
     return call();
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) life.criticalError = true;
-    if (life.criticalError) failPending(error);
+    condemn(error);
     throw error;
   }
 }
@@ -61,10 +65,7 @@ function kept(promise) {
 // and lets us see a trap that escapes a poll.
 const settled = Promise.resolve();
 globalThis.queueMicrotask = (task) => {
-  settled.then(task).catch((error) => {
-    life.criticalError = true;
-    failPending(error);
-  });
+  settled.then(task).catch(condemn);
 };
 
 const unavailable = () =>
@@ -128,10 +129,14 @@ function durable(name) {
       return guarded(() => this.#hosted().open(head ?? ""));
     }
 
-    /** Runs one event; `wantsSave` is what it answers. */
+    /** Runs one event; `wantsSave` is what it answers. Nobody waits for an answer, so nobody is told of a trap. */
     #event(run) {
-      const wantsSave = guarded(() => run(this.#hosted()));
-      if (wantsSave) setTimeout(() => guarded(() => this.#hosted().save()), SAVE_MS);
+      try {
+        const wantsSave = guarded(() => run(this.#hosted()));
+        if (wantsSave) setTimeout(() => this.#event((host) => host.save()), SAVE_MS);
+      } catch {
+        // Logged; the next event finds a fresh instance.
+      }
     }
 
     webSocketMessage(socket, message) {
@@ -160,3 +165,4 @@ export const SignalingRoom = durable("SignalingRoom");
 export const RelayRegistry = durable("RelayRegistry");
 export const ServerRegistry = durable("ServerRegistry");
 export const AttestationRegistry = durable("AttestationRegistry");
+export const ReferenceStore = durable("ReferenceStore");

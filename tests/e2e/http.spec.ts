@@ -240,11 +240,6 @@ describe('the front', () => {
     for (const path of ['/nope', '/ws/', '/signal/', '/signal/a/b']) assert.equal(await refusedUpgrade(service, path), 404, path);
   });
 
-  test('what is not there yet says so', async () => {
-    assertProblem(await service.get('/attest/versions'), 501);
-    assertProblem(await service.get('/stats'), 501);
-  });
-
   describe('bodies', () => {
     const filled = (path: string, size: number): string => {
       const start = path === '/servers'
@@ -405,7 +400,6 @@ describe('the front', () => {
         await service.post('/servers', {}),
         await service.post('/servers', 'x'.repeat(5000)),
         await service.post('/servers/heartbeat', { serverId: 'nobody-here' }),
-        await service.get('/stats'),
       ];
       for (const answer of seen) {
         const [path, anchor] = String(answer.json.type).replace(/^https?:\/\/[^/]+/, '').split('#');

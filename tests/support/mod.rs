@@ -32,6 +32,7 @@ pub struct Database {
     connection: RefCell<rusqlite::Connection>,
     commits: Cell<u64>,
     refuse_commits: Cell<bool>,
+    read_steps: Cell<u64>,
 }
 
 impl Default for Database {
@@ -43,7 +44,12 @@ impl Default for Database {
 impl Database {
     pub fn new() -> Self {
         let connection = rusqlite::Connection::open_in_memory().expect("sqlite");
-        Self { connection: RefCell::new(connection), commits: Cell::new(0), refuse_commits: Cell::new(false) }
+        Self {
+            connection: RefCell::new(connection),
+            commits: Cell::new(0),
+            refuse_commits: Cell::new(false),
+            read_steps: Cell::new(0),
+        }
     }
 
     /// Commits with at least one statement since the start.
@@ -54,6 +60,11 @@ impl Database {
     /// Rows inserted, updated or deleted since the start.
     pub fn rows_written(&self) -> u64 {
         self.connection.borrow().total_changes()
+    }
+
+    /// Steps of SQLite's machine in all reads since the last call: what a read costs, found rows and others alike.
+    pub fn take_read_steps(&self) -> u64 {
+        self.read_steps.take()
     }
 
     /// From now on every commit fails, as a full disk would make it.
@@ -124,6 +135,9 @@ impl Sql for Database {
                 (0..columns).map(|index| row.get_ref(index).map(from_sqlite).map_err(storage)).collect();
             out.push(Row(cells?));
         }
+        drop(rows);
+        let steps = prepared.reset_status(rusqlite::StatementStatus::VmStep);
+        self.read_steps.set(self.read_steps.get() + u64::try_from(steps).unwrap_or(0));
         Ok(out)
     }
 

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document, generated from the route table. Native only: the Worker serves the committed file.
 
+mod attestation;
 mod schemas;
 
 use std::collections::BTreeMap;

@@ -23,22 +23,23 @@ pub(super) fn all() -> Map<String, Value> {
     ] {
         schemas.insert(name.to_owned(), schema);
     }
+    schemas.extend(super::attestation::all());
     schemas
 }
 
-fn object(required: &[&str], properties: Value) -> Value {
+pub(super) fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-fn text(max: u32) -> Value {
+pub(super) fn text(max: u32) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": max })
 }
 
-fn milliseconds() -> Value {
+pub(super) fn milliseconds() -> Value {
     json!({ "type": "integer", "minimum": 0, "description": "Milliseconds since the Unix epoch." })
 }
 
-fn count() -> Value {
+pub(super) fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
