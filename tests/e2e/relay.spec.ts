@@ -592,6 +592,30 @@ describe('chunks', () => {
     assert.deepEqual(await b.next('chunk_data'), fromRelay('big', body));
     await b.expect({ type: 'chunk_request', peerId: b.code, chunkId: 'big' }, fromCache('big', body));
   });
+  test('the size is that of the JSON text in UTF-16 units', async () => {
+    const a = await join(service, newName());
+    const fits = ['é'.repeat(65_534), '\n'.repeat(32_767), '😀'.repeat(32_767), { d: sized(65_530) }];
+    for (const data of fits) {
+      assert.equal(JSON.stringify(data).length, 65_536);
+      await push(a, 'c', data);
+      await a.expect({ type: 'chunk_request', peerId: a.code, chunkId: 'c' }, fromCache('c', data));
+    }
+    for (const data of ['é'.repeat(65_535), '\n'.repeat(32_768), '😀'.repeat(32_768), { d: sized(65_531) }]) {
+      a.send({ type: 'chunk_push', peerId: a.code, chunkId: 'd', data });
+      assert.match((await a.next('error')).message, /^Chunk payload too large: \d+ bytes exceeds 65536 byte limit$/);
+    }
+  });
+  test('two hundred chunks of 64 KiB come back as they went in', async () => {
+    const path = newName();
+    const [a, b] = [await join(service, path), await join(service, path)];
+    const body = (n: number): string => `${n}.`.padEnd(65_534, String.fromCharCode(97 + (n % 26)));
+    for (let n = 0; n < 200; n += 1) await push(a, `c${n}`, body(n));
+    for (const n of [...Array(200).keys()].reverse()) {
+      b.send({ type: 'chunk_request', peerId: b.code, chunkId: `c${n}` });
+      const got = await b.next('chunk_data');
+      assert.ok(got.chunkId === `c${n}` && got.data === body(n) && got.source === 'cache', `chunk ${n}`);
+    }
+  });
   for (const encoding of ['hex', 'base64url'] as const) {
     test(`an id that is a hash (${encoding}) admits that data alone, and a liar is asked no more`, async () => {
       const path = newName();
@@ -626,7 +650,7 @@ describe('chunks', () => {
       [{ type: 'chunk_request', peerId }, 'Missing required fields: peerId, chunkId'],
       [{ type: 'chunk_push', peerId, chunkId: 'c' }, 'Missing required fields: chunkId, data'],
       [{ type: 'chunk_push', peerId, data: 'x' }, 'Missing required fields: chunkId, data'],
-      [{ type: 'chunk_push', peerId, chunkId: 'c', data: '' }, 'Missing required fields: chunkId, data'],
+      ...['', null, 0, false].map((data) => [{ type: 'chunk_push', peerId, chunkId: 'c', data }, 'Missing required fields: chunkId, data']),
     ] as [object, string][]) await a.expect(message, refused(sentence));
     const bare = await Client.open(service, newName());
     await bare.expect({ type: 'chunk_request', chunkId: 'c' }, refused('Missing required fields: peerId, chunkId'));
@@ -898,6 +922,20 @@ describe('times', { concurrency: true }, () => {
     assert.deepEqual([after.deadDrops, after.liveMatches], [[], []]);
     await later.silent();
   });
+  test('what ended is swept away', async () => {
+    const path = newName();
+    const a = await join(short, path);
+    await meet(a, { dailyPoints: ['d1', 'd2'], hourlyTokens: ['h'], deadDrop: 'x' });
+    await announce(a, ['c1', 'c2']);
+    await push(a, 'c3', 'x');
+    await requestInVain(a, 'c4');
+    await pause(TTL_MS);
+    await until('nothing is left', async () => {
+      const { rendezvous, chunks } = (await short.get(`${path}/stats`)).json;
+      return rendezvous.totalEntries + chunks.trackedChunks + chunks.totalSources + chunks.cachedChunks + chunks.pendingRequests === 0;
+    }, 8000, 200);
+    assert.equal(a.closure, undefined);
+  });
   test('with the seed\'s rule, drops go with their connection', async () => {
     const path = newName();
     const [a, b, stays] = [await join(short, path), await join(short, path), await join(short, path)];
@@ -982,6 +1020,31 @@ describe('limits', () => {
     await b.next('heartbeat_ack');
     a.sendRaw('{"type":"ping"}');
     await a.next('pong');
+  }));
+  test('tokens of a network, with room for hundreds of friends', () => withService({ SIGNAL_MESSAGES_PER_MINUTE: '100' }, async (own) => {
+    const path = newName();
+    const address = newAddress();
+    const tokens = (): string[] => Array.from({ length: 2000 }, () => randomBytes(8).toString('hex'));
+    let taken = 0;
+    let refusals = 0;
+    for (let peer = 0; peer < 3; peer += 1) {
+      // Another id and another socket do not help.
+      const client = await join(own, path, {}, { address });
+      for (let n = 0; n < 40; n += 1) {
+        client.send({ type: 'register_rendezvous', peerId: client.code, hourlyTokens: tokens() });
+        const answer = (await client.frame()).value;
+        if (answer.type === 'rendezvous_result') taken += 2000;
+        else {
+          assert.equal(answer.type, 'error');
+          refusals += 1;
+          break;
+        }
+      }
+    }
+    assert.ok(taken >= 4000 && taken <= 100_000, `${taken} tokens of one network were taken`);
+    assert.ok(refusals >= 2, 'a network has a bound');
+    const stranger = await join(own, path);
+    await meet(stranger, { hourlyTokens: ['h'], dailyPoints: ['d'] });
   }));
   test('sockets of an address, of a registry', () => withService({ SIGNAL_SOCKETS_PER_ADDRESS: '2', SIGNAL_SOCKETS_MAX: '3' }, async (own) => {
     const path = newName();
