@@ -280,6 +280,19 @@ fn dead_drops_go_with_the_connection_where_the_operator_wants_the_seeds_rule() {
 }
 
 #[test]
+fn by_the_seeds_rule_a_crash_ends_the_drops_of_those_it_cut_off() {
+    for (keep, expected) in [("true", json!([{"peerId":"a","deadDrop":"x"}])), ("false", json!([]))] {
+        let mut stage = registry(&[("RENDEZVOUS_KEEP_DEAD_DROPS", keep)]);
+        let a = peer(&mut stage, "a");
+        rendezvous(&mut stage, a, &json!({"peerId":"a","dailyPoints":["p"],"deadDrop":"x"}));
+        stage.crash();
+        let b = peer(&mut stage, "b");
+        let found = rendezvous(&mut stage, b, &json!({"peerId":"b","dailyPoints":["p"]}));
+        assert_eq!(found["deadDrops"], expected, "keep: {keep}");
+    }
+}
+
+#[test]
 fn hundreds_of_tokens_fit_one_message_and_one_commit() {
     let mut stage = registry(&[]);
     let (a, b) = (peer(&mut stage, "a"), peer(&mut stage, "b"));

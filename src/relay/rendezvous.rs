@@ -80,6 +80,8 @@ pub struct Found {
     pub relay_id: Option<String>,
     /// The ciphertext.
     pub dead_drop: String,
+    /// The session that left it; it may have ended.
+    pub session: u64,
 }
 
 /// What stands in the storage for a point, token or network: the first 16 bytes of a SHA-256, as base64url.

@@ -99,7 +99,11 @@ impl RelayDesk {
             points.iter().map(|point| (blind(&point.name), point.dead_drop.as_ref())).collect();
         let asked: Vec<String> = blind_points.iter().map(|(point, _)| point.clone()).collect();
         let blind_tokens: Vec<String> = tokens.iter().map(|token| blind(token)).collect();
-        let drops = store::read_drops(event.sql, (&asked, peer_id), event.now, ANSWERS_MAX)?;
+        let mut drops = store::read_drops(event.sql, (&asked, peer_id), event.now, ANSWERS_MAX)?;
+        if !self.settings.keep_dead_drops.is_on() {
+            // A connection that ended without a word left its rows behind.
+            drops.retain(|found| self.seats.conn(found.session).is_some());
+        }
         let matches = store::read_matches(event.sql, (&blind_tokens, peer_id), event.now, MATCHES_READ_MAX)?;
         let connected = matches.into_iter().filter(|found| self.seats.conn(found.session).is_some()).collect();
         let matches = each_peer_once(connected);

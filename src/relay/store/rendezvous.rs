@@ -8,7 +8,7 @@ use crate::kernel::time::Timestamp;
 use crate::relay::rendezvous::{Found, Ids, Match};
 
 // `CROSS JOIN` keeps the order of the loops, so the answers come in the order of the asked and the limit ends the walk.
-const DROPS: &str = "SELECT p.peer_id, p.relay_id, p.dead_drop FROM json_each(?1) AS asked \
+const DROPS: &str = "SELECT p.peer_id, p.relay_id, p.dead_drop, p.session FROM json_each(?1) AS asked \
     CROSS JOIN rendezvous_point AS p ON p.point = asked.value \
     WHERE p.peer_id <> ?2 AND p.expires_at > ?3 AND p.dead_drop <> '' LIMIT ?4";
 const MATCHES: &str = "SELECT t.peer_id, t.relay_id, t.session FROM json_each(?1) AS asked \
@@ -72,7 +72,8 @@ pub(in crate::relay) fn read_drops(
     let params = vec![to_json(points)?.into(), but.into(), now.into(), limit.into()];
     let found = |row: &crate::kernel::sql::Row| {
         let relay_id = row.text_or_null(1)?.map(str::to_owned);
-        Ok(Found { peer_id: row.text(0)?.to_owned(), relay_id, dead_drop: row.text(2)?.to_owned() })
+        let (peer_id, dead_drop) = (row.text(0)?.to_owned(), row.text(2)?.to_owned());
+        Ok(Found { peer_id, relay_id, dead_drop, session: row.unsigned(3)? })
     };
     sql.read(Statement::new(DROPS, params))?.iter().map(found).collect()
 }
