@@ -56,6 +56,15 @@ fn a_requested_chunk_is_pulled_pushed_served_and_cached() {
 }
 
 #[test]
+fn a_nameless_socket_cannot_push_in_anothers_name() {
+    let mut stage = registry(&[]);
+    let (_source, reader, nameless) = (peer(&mut stage, "s"), peer(&mut stage, "a"), join(&mut stage));
+    let told = ask(&mut stage, nameless, &json!({"type":"chunk_push","peerId":"s","chunkId":"c","data":"forged"}));
+    assert_eq!(told, [error("Peer ID already in use by another connection")]);
+    assert_eq!(want(&mut stage, reader, "a", "c"), [not_found("c")], "nothing was cached");
+}
+
+#[test]
 fn the_younger_dialect_names_the_channel_in_every_answer() {
     let mut stage = registry(&[]);
     let (source, asker, elder) = (peer(&mut stage, "s"), peer(&mut stage, "a"), peer(&mut stage, "e"));

@@ -31,6 +31,7 @@ fn peer(peer_id: &str, public_key: Option<&str>, connected: u32) -> Peer {
 fn everything_that_is_said() -> Vec<String> {
     let (b, c) = (peer("b", None, 0), peer("c", Some("k,1"), 7));
     let found = |peer_id: &str, relay: Option<&str>, dead_drop: &str| Found {
+        session: 1,
         peer_id: peer_id.to_owned(),
         relay_id: relay.map(str::to_owned),
         dead_drop: dead_drop.to_owned(),

@@ -219,8 +219,10 @@ impl RelayDesk {
         (peer_id, channel): (Option<&str>, Option<&str>),
         (chunk_id, route, data): (&str, &Route<'_>, Json<'_>),
     ) -> Result<(), Stop> {
-        if peer_id.is_none() && channel.is_some() {
-            self.check_identity(speaker, None)?;
+        match peer_id {
+            Some(peer_id) => self.seats.check_claim(speaker, peer_id)?,
+            None if channel.is_some() => self.check_identity(speaker, None)?,
+            None => {}
         }
         if !parse::is_as_claimed(chunk_id, data) {
             self.distrust(event, speaker, chunk_id)?;
