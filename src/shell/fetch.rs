@@ -38,7 +38,7 @@ struct Memory {
     list: ListCache,
     /// The constant headers, ready to be copied.
     constant: JsValue,
-    /// The last answer with an entity tag, ready to be sent again.
+    /// The last answer that was the same for everybody, ready to be sent again.
     prepared: Option<Prepared>,
     /// What request ids of this isolate begin with, and how many there have been.
     request_ids: (String, u64),
@@ -46,6 +46,7 @@ struct Memory {
 
 /// An answer's headers and body as JavaScript values, so that sending it again copies neither.
 struct Prepared {
+    operation: Operation,
     etag: String,
     headers: JsValue,
     body: JsValue,
@@ -134,7 +135,11 @@ async fn ask(
     } else {
         let max = u32::try_from(body_max).unwrap_or(u32::MAX);
         let read = read_body(request, max).map_err(|error| platform(&error))?;
-        let bytes = JsFuture::from(read).await.map_err(|error| platform(&error))?;
+        // Who hangs up in the middle of a body is told nothing, and is no trouble of ours.
+        let Ok(bytes) = JsFuture::from(read).await else {
+            let problem = Problem::new(ErrorCode::InvalidRequest, "The body was not received");
+            return Ok(problem.into_reply(&call.request_id));
+        };
         match bytes.dyn_into::<Uint8Array>() {
             Ok(bytes) => bytes,
             Err(_) => return Ok(too_large().into_reply(&call.request_id)),
@@ -214,7 +219,8 @@ impl Visit {
     fn answer(&self, reply: Reply) -> JsValue {
         let finished = finish(reply, &self.head, self.standing, self.configured.as_deref().ok());
         self.log(finished.status);
-        with_memory(0, |memory| memory.respond(&finished))
+        let operation = self.route.map(|route| route.operation).filter(|operation| is_public_document(*operation));
+        with_memory(0, |memory| memory.respond(&finished, operation))
     }
 
     fn answer_or_fail(&self, reply: Result<Reply, Fault>) -> JsValue {
@@ -241,13 +247,21 @@ impl Visit {
     }
 }
 
+/// Whether an answer with an entity tag is the same answer, to the byte and header, whenever the tag is the same. Other
+/// operations sign or date each answer anew, or tag a refusal with what it was refused for.
+const fn is_public_document(operation: Operation) -> bool {
+    matches!(operation, Operation::ServersList | Operation::OpenApi | Operation::Docs)
+}
+
 impl Memory {
-    fn respond(&mut self, finished: &Finished) -> JsValue {
+    /// `document` names the operation when its answers may be prepared.
+    fn respond(&mut self, finished: &Finished, document: Option<Operation>) -> JsValue {
         let has_origin = finished.request_headers.iter().any(|(name, _)| name.starts_with("Access-"));
         let mut own = String::with_capacity(256);
         finished.request_headers.iter().for_each(|(name, value)| push_header(&mut own, name, value));
         let etag = finished.entity_headers.iter().find(|(name, _)| name == "ETag").map(|(_, value)| value);
-        if let Some(prepared) = self.prepared.as_ref().filter(|prepared| Some(&prepared.etag) == etag) {
+        let is_prepared = |prepared: &&Prepared| Some(prepared.operation) == document && Some(&prepared.etag) == etag;
+        if let Some(prepared) = self.prepared.as_ref().filter(is_prepared) {
             let body = if finished.body.is_some() { &prepared.body } else { &JsValue::NULL };
             // Without an origin, the request's own headers are the same ones every time.
             return if has_origin {
@@ -259,9 +273,9 @@ impl Memory {
         let mut entity = String::with_capacity(512);
         finished.entity_headers.iter().for_each(|(name, value)| push_header(&mut entity, name, value));
         let body = finished.body.as_deref().map_or(JsValue::NULL, JsValue::from_str);
-        if let (Some(etag), true) = (etag, finished.body.is_some()) {
+        if let (Some(operation), Some(etag), true) = (document, etag, finished.body.is_some()) {
             let headers = constant_headers(&format!("{}{entity}", constant_text()));
-            self.prepared = Some(Prepared { etag: etag.clone(), headers, body: body.clone() });
+            self.prepared = Some(Prepared { operation, etag: etag.clone(), headers, body: body.clone() });
         }
         entity.push_str(&own);
         respond(finished.status, &self.constant, &entity, &body)
