@@ -1,4 +1,4 @@
-// A caller that hangs up in the middle of its body. Fails until that is no longer logged as a fault of the service.
+// A caller that hangs up in the middle of its body.
 
 import assert from 'node:assert/strict';
 import net from 'node:net';

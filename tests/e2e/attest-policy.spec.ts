@@ -1,5 +1,4 @@
 // The ETag of the version policy: issue 4 section 4, edge-wire.md 8 (10), docs/threat-model.md "What our key signs".
-// Fails until answers that carry the same ETag are no longer taken for the same answer (src/shell/fetch.rs, `Memory::respond`).
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -641,7 +641,8 @@ describe('the version policy', () => {
     const waiting = await desk.newChallenge(build, id);
     const end = Date.now() + 700;
     assert.equal((await desk.setPolicy({ sunset_dates: { '1.5.0': new Date(end).toISOString() } })).status, 200);
-    assert.equal((await desk.challenge(build, id)).status, Date.now() < end ? 200 : 403);
+    const early = await desk.challenge(build, id);
+    if (Date.now() < end) assert.equal(early.status, 200, 'not before its hour');
     await until('the end', async () => (await desk.register(build, id)).status === 403);
     assert.ok(Date.now() >= end);
     assertProblem(await desk.challenge(build, id), 403);
@@ -682,7 +683,40 @@ describe('keys and settings', () => {
       await desk.assertDocument(await desk.policy(), 'versions');
     }));
 
-  test('lives are as configured', () => withDesk({ ATTEST_NONCE_TTL_MS: '400', ATTEST_SESSION_TTL_MS: '120000', ATTEST_BUILD_TOKEN_MAX_AGE_MS: '60000' }, async (desk) => {
+  test('of several build keys each one counts, and only these', async () => {
+    const [second, stranger] = [fromSeed(randomBytes(32)), fromSeed(randomBytes(32))];
+    await withDesk({ BUILD_TOKEN_VERIFY_KEY: `${SECRETS.BUILD_TOKEN_VERIFY_KEY},${rawPublic(second).toString('base64')}` }, async (desk) => {
+      const payload = payloadOf(newBuild());
+      for (const [key, status] of [[second, 200], [stranger, 403]] as const) {
+        assert.equal((await desk.post('/attest/register', { build_token: { payload, signature: signed(payload, key) }, device_id: 'd' })).status, status);
+      }
+      assert.equal((await desk.register(newBuild(), 'e')).status, 200);
+    });
+  });
+
+  test('a crowd from one network pushes out nobody but itself', () => withDesk({}, async (desk) => {
+    const build = await released(desk);
+    const from = (address: string, path: string, body: unknown): ReturnType<Desk['ask']> => desk.ask('POST', path, { body, address });
+    const enter = async (id: string, address: string): Promise<void> => {
+      const answer = await from(address, '/attest/register', { build_token: tokenOf(build), device_id: id });
+      assert.equal(answer.status, 200, answer.text);
+    };
+    await enter('elsewhere', '198.51.100.7');
+    await enter('neighbour', '203.0.113.5');
+    const early = await desk.newChallenge(build, 'neighbour');
+    assert.equal((await desk.verify('neighbour', early.nonce, answers(early, FILE))).status, 200);
+    for (let i = 0; i < 150; i += 1) await enter(`crowd-${i}`, '203.0.113.5');
+    for (const id of ['elsewhere', 'neighbour', 'crowd-149']) {
+      const challenge = await desk.newChallenge(build, id);
+      assert.equal((await desk.verify(id, challenge.nonce, answers(challenge, FILE))).status, 200, id);
+    }
+    assertProblem(await desk.challenge(build, 'crowd-0'), 404, 'Device not registered');
+    await enter('crowd-0', '203.0.113.5');
+    const challenge = await desk.newChallenge(build, 'crowd-0');
+    assert.equal((await desk.verify('crowd-0', challenge.nonce, answers(challenge, FILE))).status, 200);
+  }));
+
+  test('lives are as configured', () => withDesk({ ATTEST_NONCE_TTL_MS: '1500', ATTEST_SESSION_TTL_MS: '120000', ATTEST_BUILD_TOKEN_MAX_AGE_MS: '60000' }, async (desk) => {
     const build = await released(desk);
     assertProblem(await desk.register(build, 'old', { build_token: tokenOf(build, { timestamp: Date.now() - 61_000 }) }), 403, 'Build token expired');
     const id = await desk.newDevice(build);
