@@ -173,6 +173,15 @@ fn nobody_speaks_before_registering_except_to_ping() {
 }
 
 #[test]
+fn lone_surrogates_are_json_and_carried_byte_for_byte() {
+    let mut stage = open_room();
+    let (one, two) = (peer(&mut stage, "ABC234"), peer(&mut stage, "XYZ789"));
+    stage.say(one, r#"{"type":"offer","target":"XYZ789","payload":{"sdp":"\ud800x"}}"#);
+    let heard = std::mem::take(&mut stage.peers.get_mut(&two).unwrap().inbox);
+    assert_eq!(heard, [r#"{"type":"offer","from":"ABC234","payload":{"sdp":"\ud800x"}}"#]);
+}
+
+#[test]
 fn what_is_no_message_is_answered_in_the_words_of_the_path() {
     let mut stage = open_room();
     let (room, lobby) = (signal(&mut stage), lobby(&mut stage));

@@ -346,13 +346,28 @@ impl<O: Object> Stage<O> {
     /// Takes everything a socket was sent so far.
     pub fn inbox(&mut self, conn: Conn) -> Vec<serde_json::Value> {
         let texts = self.peers.get_mut(&conn).map(|peer| std::mem::take(&mut peer.inbox)).unwrap_or_default();
-        texts.iter().map(|text| serde_json::from_str(text).expect("json frame")).collect()
+        texts.iter().map(|text| read_as_javascript(text)).collect()
     }
 
     /// How a socket was closed by us, if it was.
     pub fn closed(&self, conn: Conn) -> Option<(u16, &'static str)> {
         self.peers.get(&conn).and_then(|peer| peer.closed)
     }
+}
+
+/// A frame as the field's clients read it: JSON whose strings may hold lone surrogates, which serde refuses.
+fn read_as_javascript(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|_| {
+        let mut pieces = text.split("\\u");
+        let mut tame = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let digits = piece.get(..4).unwrap_or_default();
+            let is_surrogate = u16::from_str_radix(digits, 16).is_ok_and(|unit| (0xd800..0xe000).contains(&unit));
+            tame.push_str(if is_surrogate { "\\ufffd" } else { "\\u" });
+            tame.push_str(if is_surrogate { piece.get(4..).unwrap_or_default() } else { piece });
+        }
+        serde_json::from_str(&tame).expect("json frame")
+    })
 }
 
 /// A request with nothing special about it.
