@@ -86,13 +86,23 @@ fn render_route(html: &mut String, route: &Route) {
         html,
         "<article><h3><span class=\"method\">{method}</span> <code>{}</code></h3><p>{}</p><p class=\"who\">{}</p><ul>",
         route.template,
-        route.summary,
+        prose(route.summary),
         who(route.who)
     );
     for answer in route.answers {
-        let _ = write!(html, "<li><strong>{}</strong> {}</li>", answer.status, answer.when);
+        let _ = write!(html, "<li><strong>{}</strong> {}</li>", answer.status, prose(answer.when));
     }
     html.push_str("</ul></article>");
+}
+
+/// A sentence of the table as HTML: what stands between backticks is code.
+fn prose(sentence: &str) -> String {
+    let mut html = String::with_capacity(sentence.len() + 16);
+    for (index, piece) in sentence.split('`').enumerate() {
+        let escaped = piece.replace('&', "&amp;").replace('<', "&lt;");
+        let _ = if index % 2 == 1 { write!(html, "<code>{escaped}</code>") } else { write!(html, "{escaped}") };
+    }
+    html
 }
 
 /// Who may call, in words.
@@ -104,5 +114,18 @@ pub const fn who(who: Who) -> &'static str {
         Who::RegistryWriterOrOwner => "Needs the registry's bearer token, or a signature by the server's own key.",
         Who::Ci => "Needs the CI upload token.",
         Who::Operator => "Needs an operator's token.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prose;
+
+    #[test]
+    fn backticks_become_code_and_markup_stays_text() {
+        assert_eq!(
+            prose("Greets with `server_info` & <more>."),
+            "Greets with <code>server_info</code> &amp; &lt;more>."
+        );
     }
 }
