@@ -36,6 +36,8 @@ fn head(method: Method, path: &str) -> Head {
         authorization: None,
         if_none_match: None,
         if_match: None,
+        content_type: None,
+        idempotency_key: None,
         content_length: None,
         request_id: String::from("r-1"),
         trace_id: None,

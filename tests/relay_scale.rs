@@ -13,7 +13,7 @@ use serde_json::json;
 use waystation::kernel::entropy::{Entropy, SeededEntropy};
 use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::migrate;
-use waystation::kernel::object::{Action, Conn, Frame, Object, Opening, Turn};
+use waystation::kernel::object::{Action, Answer, Conn, Frame, Object, Opening, Turn};
 use waystation::kernel::sql::{Row, Sql, Statement, Value};
 use waystation::kernel::time::Timestamp;
 use waystation::relay::peers::{Peer, Peers, Preference};
@@ -216,7 +216,7 @@ fn statistics_of_much_are_counted_twice_a_minute_however_often_they_are_asked_fo
         let mut actions = Vec::new();
         let (_, count, _) = meter.measure(|| {
             let mut turn = Turn { now, entropy, sql: meter, actions: &mut actions };
-            let reply = object.call(&mut turn, &call).unwrap();
+            let Answer::Now(reply) = object.call(&mut turn, &call).unwrap() else { panic!("put off") };
             assert_eq!(relay_play::support::body(&reply)["rendezvous"]["totalEntries"], 11_000);
         });
         statements.push(count);

@@ -23,11 +23,12 @@ use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::keys::SigningPair;
 use crate::kernel::migration::Migration;
-use crate::kernel::object::{Call, Conn, Frame, Object, Opening, Principal, Restored, Turn};
+use crate::kernel::object::{Answer, Call, Object, Principal, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
+use crate::kernel::stop::{Stop, settle};
 use crate::kernel::time::Timestamp;
 use handoff::{Next, hand_on};
 
@@ -61,23 +62,6 @@ pub struct AttestationRegistry {
     sweep_at: Timestamp,
 }
 
-/// Why an event ends early.
-pub(super) enum Stop {
-    Refused(Problem),
-    Fault(Fault),
-}
-
-impl<E: Into<Problem>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
-/// A fault is no refusal, so it needs its own way out of `?`.
-fn fault(fault: Fault) -> Stop {
-    Stop::Fault(fault)
-}
-
 impl AttestationRegistry {
     /// The registry as it was stored.
     ///
@@ -105,10 +89,10 @@ impl AttestationRegistry {
         let attest = &self.settings.attest;
         let claim = wire::request::parse_registration(&call.body)?;
         let registration = check_registration(claim, &attest.build_token_keys, now)?;
-        let known = store::load_device(turn.sql, &registration.device_id).map_err(fault)?;
+        let known = store::load_device(turn.sql, &registration.device_id)?;
         let ring = match known {
             Some(_) => Ring::default(),
-            None => store::load_ring(turn.sql, call.client.as_str()).map_err(fault)?,
+            None => store::load_ring(turn.sql, call.client.as_str())?,
         };
         let facts = RegistrationFacts {
             now,
@@ -116,7 +100,7 @@ impl AttestationRegistry {
             build_token_max_age_ms: attest.build_token_max_age_ms,
             network: call.client.as_str(),
             known,
-            tally: store::load_tally(turn.sql).map_err(fault)?,
+            tally: store::load_tally(turn.sql)?,
             ring,
         };
         let before = facts.tally;
@@ -125,11 +109,11 @@ impl AttestationRegistry {
             Some(grant) => Some(self.session(turn, grant, plan.device.shape)?),
             None => None,
         };
-        let body = wire::answer::encode_registered(&plan, session).map_err(fault)?;
+        let body = wire::answer::encode_registered(&plan, session)?;
         let mut batch: Vec<Statement> = plan.displaced.iter().flat_map(|id| store::remove_device(id)).collect();
         batch.push(store::put_device(&plan.device_id, &plan.device));
         batch.extend((plan.tally != before).then(|| store::put_tally(plan.tally)));
-        turn.commit(batch).map_err(fault)?;
+        turn.commit(batch)?;
         self.wake_sweep(now);
         Ok(Reply::json_text(body))
     }
@@ -138,9 +122,9 @@ impl AttestationRegistry {
         let now = turn.now;
         self.key()?;
         let wish = check_challenge(wire::request::parse_challenge(&call.body)?)?;
-        let device = store::load_device(turn.sql, &wish.device_id).map_err(fault)?;
+        let device = store::load_device(turn.sql, &wish.device_id)?;
         let reference = match &device {
-            Some(device) => store::load_reference(turn.sql, &reference_id(&device.build)).map_err(fault)?,
+            Some(device) => store::load_reference(turn.sql, &reference_id(&device.build))?,
             None => None,
         };
         let facts = ChallengeFacts {
@@ -148,13 +132,13 @@ impl AttestationRegistry {
             policy: &self.policy,
             ttl_ms: self.settings.attest.nonce_ttl_ms,
             device,
-            live: store::count_live(turn.sql, &wish.device_id, now).map_err(fault)?,
+            live: store::count_live(turn.sql, &wish.device_id, now)?,
             reference: reference.as_ref().map(|reference| &reference.shape),
         };
         let plan = decide_challenge(facts, wish, turn.entropy)?;
-        let body = wire::answer::encode_challenge(&plan.challenge).map_err(fault)?;
+        let body = wire::answer::encode_challenge(&plan.challenge)?;
         let seen = store::see_device(&plan.challenge.device_id, &plan.device);
-        turn.commit(vec![store::put_challenge(&plan.challenge), seen]).map_err(fault)?;
+        turn.commit(vec![store::put_challenge(&plan.challenge), seen])?;
         self.wake_sweep(now);
         Ok(Reply::json_text(body))
     }
@@ -164,25 +148,24 @@ impl AttestationRegistry {
         let now = turn.now;
         self.key()?;
         let answer = check_answer(wire::request::parse_answer(&call.body)?)?;
-        let challenge = store::load_challenge(turn.sql, &answer.nonce).map_err(fault)?;
-        let device = store::load_device(turn.sql, &answer.device_id).map_err(fault)?;
+        let challenge = store::load_challenge(turn.sql, &answer.nonce)?;
+        let device = store::load_device(turn.sql, &answer.device_id)?;
         let bytes = match &challenge {
             Some(challenge) if challenge.judge == Judge::Registry => store::load_regions(turn.sql, challenge),
             _ => Ok(Vec::new()),
         };
-        let facts =
-            VerifyFacts { now, policy: &self.policy, challenge, device: device.as_ref(), bytes: bytes.map_err(fault)? };
+        let facts = VerifyFacts { now, policy: &self.policy, challenge, device: device.as_ref(), bytes: bytes? };
         let verdict = decide_verify(&facts, &answer);
         let used_up = store::remove_challenge(&answer.nonce);
         match verdict {
             Verdict::Good(grant) => self.grant(turn, &grant, vec![used_up]),
             Verdict::Refused => {
-                turn.commit(vec![used_up]).map_err(fault)?;
+                turn.commit(vec![used_up])?;
                 Err(wire::problem::verification_failed().into())
             }
             Verdict::Elsewhere(judgement) => {
-                let note = wire::handoff::encode_judgement(&judgement).map_err(fault)?;
-                turn.commit(vec![used_up]).map_err(fault)?;
+                let note = wire::handoff::encode_judgement(&judgement)?;
+                turn.commit(vec![used_up])?;
                 Ok(hand_on(&Next::Judge(judgement.reference_id), note))
             }
         }
@@ -190,25 +173,25 @@ impl AttestationRegistry {
 
     /// Acts on a good answer, together with `batch`, which happens in any case.
     fn grant(&self, turn: &mut Turn<'_>, grant: &Grant, mut batch: Vec<Statement>) -> Result<Reply, Stop> {
-        let device = store::load_device(turn.sql, &grant.device_id).map_err(fault)?;
+        let device = store::load_device(turn.sql, &grant.device_id)?;
         let facts = GrantFacts {
             now: turn.now,
             policy: &self.policy,
             device,
-            tally: store::load_tally(turn.sql).map_err(fault)?,
-            oldest_attested: store::load_oldest(turn.sql, Standing::Attested).map_err(fault)?,
+            tally: store::load_tally(turn.sql)?,
+            oldest_attested: store::load_oldest(turn.sql, Standing::Attested)?,
         };
         let before = facts.tally;
         let Some(GrantPlan { device, displaced, tally }) = decide_grant(facts, grant) else {
-            turn.commit(batch).map_err(fault)?;
+            turn.commit(batch)?;
             return Err(wire::problem::verification_failed().into());
         };
         let session = self.session(turn, grant, device.shape)?;
-        let body = wire::answer::encode_verified(&session).map_err(fault)?;
+        let body = wire::answer::encode_verified(&session)?;
         batch.extend(displaced.iter().flat_map(|id| store::remove_device(id)));
         batch.push(store::put_device(&grant.device_id, &device));
         batch.extend((tally != before).then(|| store::put_tally(tally)));
-        turn.commit(batch).map_err(fault)?;
+        turn.commit(batch)?;
         Ok(Reply::json_text(body))
     }
 
@@ -220,7 +203,7 @@ impl AttestationRegistry {
     ) -> Result<SessionBody, Stop> {
         let ttl_ms = self.settings.attest.session_ttl_ms;
         let session = issue(grant, self.policy.epoch, ttl_ms, turn.now, turn.entropy);
-        wire::answer::session_body(self.key()?, &session, shape).map_err(fault)
+        Ok(wire::answer::session_body(self.key()?, &session, shape)?)
     }
 
     /// The key that signs sessions and documents. Without one nothing is answered that needs it.
@@ -248,7 +231,7 @@ impl AttestationRegistry {
         }
         let claim = wire::policy::parse_policy(&call.body)?;
         let policy = check_policy(claim, self.policy.epoch + 1, now)?;
-        let population = store::load_population(turn.sql).map_err(fault)?;
+        let population = store::load_population(turn.sql)?;
         let effect = effect(&self.policy, &policy, &population, now);
         let document = wire::policy::encode_policy(&policy);
         let dry_run = wire::policy::parse_dry_run(&call.query);
@@ -256,9 +239,9 @@ impl AttestationRegistry {
         if dry_run == DryRun::Yes {
             return Ok(Reply::json_text(body).with_header("ETag", entity_tag(self.policy.epoch)));
         }
-        let head = store::load_log_head(turn.sql).map_err(fault)?;
+        let head = store::load_log_head(turn.sql)?;
         let entry = next_entry(&head, Kind::Policy, wire::policy::encode_log_policy(&document, effect), now);
-        turn.commit(vec![store::put_policy(&document), store::add_log(&entry)]).map_err(fault)?;
+        turn.commit(vec![store::put_policy(&document), store::add_log(&entry)])?;
         self.policy = policy;
         self.document = document;
         Ok(Reply::json_text(body).with_header("ETag", entity_tag(self.policy.epoch)))
@@ -270,16 +253,16 @@ impl AttestationRegistry {
             return Err(Problem::new(ErrorCode::InvalidRequest, "after and limit must be whole numbers").into());
         };
         let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
-        let entries = store::load_log(turn.sql, after.unwrap_or(0), limit).map_err(fault)?;
-        let head = store::load_log_head(turn.sql).map_err(fault)?;
-        let body = wire::answer::encode_log(&entries, &head).map_err(fault)?;
+        let entries = store::load_log(turn.sql, after.unwrap_or(0), limit)?;
+        let head = store::load_log_head(turn.sql)?;
+        let body = wire::answer::encode_log(&entries, &head)?;
         let signature = wire::answer::sign_document(self.key()?, "log", &body, turn.now);
         Ok(Reply::json_text(body).with_header(SIGNATURE, signature))
     }
 
     fn read_keys(&self) -> Result<Reply, Stop> {
         self.key()?;
-        let body = wire::session::encode_jwks(&self.settings.attest.signing_keys).map_err(fault)?;
+        let body = wire::session::encode_jwks(&self.settings.attest.signing_keys)?;
         Ok(Reply::json_text(body).with_header("Cache-Control", "public, max-age=300"))
     }
 
@@ -329,38 +312,28 @@ fn next_sweep(settings: &Settings, now: Timestamp) -> Timestamp {
 fn check_ci(call: &Call) -> Result<(), Problem> {
     match call.principal {
         Principal::Ci => Ok(()),
-        Principal::Anonymous | Principal::RegistryWriter | Principal::Operator => {
-            Err(Problem::plain(ErrorCode::Forbidden))
-        }
-    }
-}
-
-fn refuse(problem: Problem, call: &Call) -> Reply {
-    problem.into_reply(&call.request_id)
-}
-
-fn answer(outcome: Result<Reply, Stop>, call: &Call) -> Result<Reply, Fault> {
-    match outcome {
-        Ok(reply) => Ok(reply),
-        Err(Stop::Refused(problem)) => Ok(refuse(problem, call)),
-        Err(Stop::Fault(fault)) => Err(fault),
+        Principal::Anonymous
+        | Principal::RegistryWriter
+        | Principal::Operator
+        | Principal::Peer
+        | Principal::Service => Err(Problem::plain(ErrorCode::Forbidden)),
     }
 }
 
 fn alive(sql: &dyn Sql) -> Result<Reply, Stop> {
-    store::probe(sql).map_err(fault)?;
+    store::probe(sql)?;
     Ok(Reply::json_text(String::from(r#"{"ok":true}"#)))
 }
 
 impl Object for AttestationRegistry {
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
         let outcome = match call.operation {
             Operation::AttestRegister => self.register(turn, call),
             Operation::AttestChallenge => self.challenge(turn, call),
             Operation::AttestVerify => self.verify(turn, call),
             Operation::AttestGrant => match wire::handoff::parse_grant(&call.body) {
                 Ok(grant) => self.grant(turn, &grant, Vec::new()),
-                Err(error) => Err(Stop::Fault(error)),
+                Err(error) => Err(error.into()),
             },
             Operation::AttestVersionsRead => self.read_policy(turn.now),
             Operation::AttestVersionsWrite => self.write_policy(turn, call),
@@ -372,19 +345,7 @@ impl Object for AttestationRegistry {
             Operation::Probe => alive(turn.sql),
             _ => Err(Problem::plain(ErrorCode::NotFound).into()),
         };
-        answer(outcome, call)
-    }
-
-    fn open(&mut self, _turn: &mut Turn<'_>, _conn: Conn, call: &Call) -> Result<Opening, Fault> {
-        Ok(Opening::Refuse(refuse(Problem::plain(ErrorCode::NotFound), call)))
-    }
-
-    fn message(&mut self, _turn: &mut Turn<'_>, _conn: Conn, _frame: Frame<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn closed(&mut self, _turn: &mut Turn<'_>, _conn: Conn) -> Result<(), Fault> {
-        Ok(())
+        settle(outcome, &call.request_id).map(Answer::Now)
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

@@ -17,7 +17,7 @@ use crate::kernel::code::ErrorCode;
 use crate::kernel::entropy::random_bytes;
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
-use crate::kernel::object::{Call, Conn, Frame, Object, Opening, Principal, Restored, Turn};
+use crate::kernel::object::{Answer, Call, Object, Principal, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
@@ -278,7 +278,7 @@ impl ServerRegistry {
             Principal::Operator => Authority::Trusted,
             Principal::RegistryWriter if self.settings.bootstrap.registry_secret.is_some() => Authority::Trusted,
             Principal::RegistryWriter => Authority::Open,
-            Principal::Anonymous | Principal::Ci => Authority::Unknown,
+            Principal::Anonymous | Principal::Ci | Principal::Peer | Principal::Service => Authority::Unknown,
         }
     }
 
@@ -326,8 +326,8 @@ fn answer(outcome: Result<Reply, Stop>, call: &Call) -> Result<Reply, Fault> {
 }
 
 impl Object for ServerRegistry {
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
-        match call.operation {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        let reply = match call.operation {
             Operation::ServersRegister => answer(self.register(turn, call), call),
             Operation::ServersHeartbeat => answer(self.beat(turn, call), call),
             Operation::ServersRemove => answer(self.remove(turn, call), call),
@@ -338,19 +338,8 @@ impl Object for ServerRegistry {
                 Ok(Reply::json_text(String::from(r#"{"ok":true}"#)))
             }
             _ => Ok(refuse(Problem::plain(ErrorCode::NotFound), call)),
-        }
-    }
-
-    fn open(&mut self, _turn: &mut Turn<'_>, _conn: Conn, call: &Call) -> Result<Opening, Fault> {
-        Ok(Opening::Refuse(refuse(Problem::plain(ErrorCode::NotFound), call)))
-    }
-
-    fn message(&mut self, _turn: &mut Turn<'_>, _conn: Conn, _frame: Frame<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn closed(&mut self, _turn: &mut Turn<'_>, _conn: Conn) -> Result<(), Fault> {
-        Ok(())
+        };
+        reply.map(Answer::Now)
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

@@ -146,6 +146,10 @@ fn call(head: &Head, found: Found, principal: Principal) -> Call {
         request_id: head.request_id.clone(),
         bearer: bearer.filter(|_| principal == Principal::Anonymous).map(str::to_owned),
         if_match: head.if_match.clone(),
+        authorization: None,
+        content_type: None,
+        idempotency_key: head.idempotency_key.clone(),
+        caller: None,
         body: Vec::new(),
     }
 }

@@ -75,6 +75,10 @@ pub struct Head {
     pub if_none_match: Option<String>,
     /// The `If-Match` header.
     pub if_match: Option<String>,
+    /// The `Content-Type` header.
+    pub content_type: Option<String>,
+    /// The `Idempotency-Key` header.
+    pub idempotency_key: Option<String>,
     /// The `Content-Length` header, when it is a number.
     pub content_length: Option<u64>,
     /// The client's own request id, or a fresh one.

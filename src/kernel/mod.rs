@@ -7,6 +7,7 @@
 pub mod backlog;
 pub mod code;
 pub mod entropy;
+pub mod errand;
 pub mod fault;
 pub mod json;
 pub mod keys;
@@ -20,4 +21,5 @@ pub mod secret;
 pub mod settings;
 pub mod sockets;
 pub mod sql;
+pub mod stop;
 pub mod time;

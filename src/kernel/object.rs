@@ -8,11 +8,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use super::code::ErrorCode;
 use super::entropy::Entropy;
+use super::errand::{Errand, Outcome, Ticket};
 use super::fault::Fault;
 use super::network::ClientNetwork;
-use super::operation::Operation;
-use super::reply::Reply;
+use super::operation::{Class, Operation};
+use super::reply::{Problem, Reply};
 use super::sql::{Sql, Statement};
 use super::time::Timestamp;
 
@@ -57,6 +59,10 @@ pub enum Principal {
     Ci,
     /// Holder of `ADMIN_SECRET`.
     Operator,
+    /// A peer of parties; [`Call::caller`] is its id.
+    Peer,
+    /// Another object of this service.
+    Service,
 }
 
 /// One HTTP request, or one WebSocket upgrade, as an object sees it.
@@ -77,7 +83,20 @@ pub struct Call {
     /// The bearer token as sent, for operations whose credentials only the object can judge.
     pub bearer: Option<String>,
     /// The `If-Match` header as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
+    /// The whole `Authorization` header as sent, for dialects whose refusals depend on how it is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+    /// The `Content-Type` header as sent, where the route takes more than JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The `Idempotency-Key` header as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Which one of its kind the principal is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
     /// The body, at most as long as the route allows. Travels beside the head, not in it.
     #[serde(skip)]
     pub body: Vec<u8>,
@@ -125,6 +144,49 @@ pub enum Action {
         /// At most [`ATTACHMENT_BYTES_MAX`].
         attachment: String,
     },
+    /// Run an errand. [`Object::told`] follows exactly once, unless the object is rebuilt before.
+    Ask {
+        /// What the object will know the outcome by.
+        ticket: Ticket,
+        /// What to do.
+        errand: Errand,
+    },
+    /// Answer a call that was put off with [`Answer::Later`].
+    Answer {
+        /// Which.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Hand a socket over to another object for good: it is opened there with `call`, and from now on frames pass through
+    /// both ways, beginning with `first`. No further event follows for it here.
+    Transfer {
+        /// Which.
+        conn: Conn,
+        /// The other object's class.
+        class: Class,
+        /// The other object's name.
+        name: String,
+        /// The upgrade request to open it with.
+        call: Box<Call>,
+        /// The text frame that has come already.
+        first: String,
+    },
+}
+
+/// How a call is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// At once.
+    Now(Reply),
+    /// When [`Action::Answer`] names the ticket. A fault before that answers with 500.
+    Later(Ticket),
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Now(reply)
+    }
 }
 
 /// The platform keeps 16,384 bytes per socket, structured-clone framing and our own connection number included.
@@ -171,6 +233,16 @@ impl Turn<'_> {
         self.sql.commit(batch)
     }
 
+    /// Asks for an errand.
+    pub fn ask(&mut self, ticket: Ticket, errand: Errand) {
+        self.actions.push(Action::Ask { ticket, errand });
+    }
+
+    /// Answers a call that was put off.
+    pub fn answer(&mut self, ticket: Ticket, reply: Reply) {
+        self.actions.push(Action::Answer { ticket, reply });
+    }
+
     /// Asks for `text` to be sent to `conn`.
     pub fn send(&mut self, conn: Conn, text: String) {
         self.actions.push(Action::Send { conn, text });
@@ -183,20 +255,35 @@ impl Turn<'_> {
 /// counts: the shell drops the object and rebuilds it from storage and attachments.
 pub trait Object {
     /// An HTTP request.
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault>;
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault>;
 
-    /// A WebSocket upgrade request that would become `conn`.
-    fn open(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault>;
+    /// A WebSocket upgrade request that would become `conn`. Objects without sockets leave the socket events as they are.
+    fn open(&mut self, _turn: &mut Turn<'_>, _conn: Conn, call: &Call) -> Result<Opening, Fault> {
+        Ok(Opening::Refuse(Problem::plain(ErrorCode::NotFound).into_reply(&call.request_id)))
+    }
 
     /// A message from a socket.
-    fn message(&mut self, turn: &mut Turn<'_>, conn: Conn, frame: Frame<'_>) -> Result<(), Fault>;
+    fn message(&mut self, _turn: &mut Turn<'_>, _conn: Conn, _frame: Frame<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// A socket is gone, by its own wish or by accident.
-    fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault>;
+    fn closed(&mut self, _turn: &mut Turn<'_>, _conn: Conn) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// An errand is done. An object that asks for none needs no answer to this.
+    fn told(&mut self, _turn: &mut Turn<'_>, _ticket: Ticket, _outcome: Outcome) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// The alarm rang. May come late, twice, or without anything being due.
-    fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault>;
+    fn alarm(&mut self, _turn: &mut Turn<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// When the alarm should ring next, asked after every event.
-    fn deadline(&self) -> Option<Timestamp>;
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
 }

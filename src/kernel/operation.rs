@@ -42,6 +42,74 @@ pub enum Operation {
     AttestGrant,
     /// The registry counts a complete file as a reference; asked by a build's object only.
     AttestCount,
+    PartyRegister,
+    PartyRevoke,
+    PartyCreate,
+    PartyJoin,
+    PartyLeave,
+    PartyRead,
+    PartyPeers,
+    PartyPeer,
+    PartyHeartbeat,
+    PartyUpdatePeer,
+    PartyDetails,
+    PartySettings,
+    PartySignalSend,
+    PartySignalPoll,
+    PartyInviteCreate,
+    PartyInviteList,
+    PartyInviteRevoke,
+    PartyBan,
+    PartyBanList,
+    PartyUnban,
+    PartyRelayCandidates,
+    PartySocket,
+    PartyRelayRegister,
+    PartyRelayRemove,
+    PartyRelayList,
+    PartyRelayRegion,
+    /// The identities judge a peer's token; asked by the front and by party sockets only.
+    PartyAdmit,
+    /// The identities bind a peer id to a gateway's socket; asked by gateways only.
+    PartyClaim,
+    /// A gateway's socket lets go of a peer id; asked by gateways only.
+    PartyRelease,
+    /// A gateway says whether one of its sockets still holds a peer id; asked by the identities' callers only.
+    PartyHolds,
+    /// The identities note that a peer joined or left a party; asked by parties only.
+    PartyMembership,
+    /// A message of a gateway's socket for a party; asked by gateways only.
+    PartyForward,
+    /// A party's frame for sockets of a gateway; asked by parties only.
+    PartyDeliver,
+    /// A party begins or ends; asked by parties only.
+    PartyCensus,
+    PushServerRegister,
+    PushTransferBegin,
+    PushTransferVerify,
+    PushServerDeactivate,
+    PushDeviceRegister,
+    PushDeviceUnregister,
+    PushDeviceUnregisterAll,
+    PushNotify,
+    PushTestNotification,
+    PushSealedRegister,
+    PushSealedUnregister,
+    PushSealedNotify,
+    PushAnalytics,
+    PushAnalyticsStatus,
+    PushBilling,
+    PushPublicKeys,
+    /// A directory reserves a name for a server; asked by servers' objects only.
+    PushReserve,
+    /// A directory confirms or drops a reservation; asked by servers' objects only.
+    PushSettleName,
+    /// A directory says who holds a name; asked by servers' objects and by itself only.
+    PushLookup,
+    /// A provider declared a token dead; told to every server that holds it.
+    PushTokenDead,
+    /// A registration is handed over to whoever proved its hostname; asked by the directory only.
+    PushTransferKey,
     /// The object reports that its storage answers; asked by readiness only.
     Probe,
 }
@@ -59,16 +127,34 @@ pub enum Class {
     AttestationRegistry,
     /// The released file of one build.
     ReferenceStore,
+    /// One party: its peers, invites, bans and signals.
+    PartyRoom,
+    /// Peer ids, their tokens and the parties they are in; sharded by peer id.
+    PartyIdentities,
+    /// Party relays, and how many parties there are.
+    PartyDirectory,
+    /// Sockets whose first message decides what they are; sharded by client network.
+    PartyGateway,
+    /// One self-hosted server that pushes through us: its keys, realms, devices and queue.
+    RemoteServer,
+    /// Which server holds a hostname, a realm or a device token; sharded by hash.
+    PushDirectory,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 11] = [
         Self::SignalingRoom,
         Self::RelayRegistry,
         Self::ServerRegistry,
         Self::AttestationRegistry,
         Self::ReferenceStore,
+        Self::PartyRoom,
+        Self::PartyIdentities,
+        Self::PartyDirectory,
+        Self::PartyGateway,
+        Self::RemoteServer,
+        Self::PushDirectory,
     ];
 
     /// The class name in `wrangler.toml` and `workerd.capnp`.
@@ -80,6 +166,12 @@ impl Class {
             Self::ServerRegistry => "ServerRegistry",
             Self::AttestationRegistry => "AttestationRegistry",
             Self::ReferenceStore => "ReferenceStore",
+            Self::PartyRoom => "PartyRoom",
+            Self::PartyIdentities => "PartyIdentities",
+            Self::PartyDirectory => "PartyDirectory",
+            Self::PartyGateway => "PartyGateway",
+            Self::RemoteServer => "RemoteServer",
+            Self::PushDirectory => "PushDirectory",
         }
     }
 
@@ -92,6 +184,12 @@ impl Class {
             Self::ServerRegistry => "SERVER_REGISTRY",
             Self::AttestationRegistry => "ATTESTATION_REGISTRY",
             Self::ReferenceStore => "REFERENCE_STORE",
+            Self::PartyRoom => "PARTY_ROOM",
+            Self::PartyIdentities => "PARTY_IDENTITIES",
+            Self::PartyDirectory => "PARTY_DIRECTORY",
+            Self::PartyGateway => "PARTY_GATEWAY",
+            Self::RemoteServer => "REMOTE_SERVER",
+            Self::PushDirectory => "PUSH_DIRECTORY",
         }
     }
 }

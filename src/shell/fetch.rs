@@ -334,6 +334,8 @@ fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head
         authorization: line().map(str::to_owned),
         if_none_match: line().map(str::to_owned),
         if_match: line().map(str::to_owned),
+        content_type: line().map(str::to_owned),
+        idempotency_key: line().map(str::to_owned),
         content_length: line().and_then(|length| length.parse().ok()),
         request_id: line()
             .and_then(accept_request_id)

@@ -54,6 +54,8 @@ export function readHead(request, clientAddressHeader) {
     get("authorization"),
     get("if-none-match"),
     writes ? get("if-match") : "",
+    writes ? get("content-type") : "",
+    writes ? get("idempotency-key") : "",
     writes ? get("content-length") : "",
     get("x-request-id"),
     get("traceparent"),

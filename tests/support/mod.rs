@@ -9,13 +9,14 @@ use std::rc::Rc;
 
 use rusqlite::types::{Value as SqliteValue, ValueRef};
 use waystation::kernel::entropy::SeededEntropy;
+use waystation::kernel::errand::{Errand, Outcome, Ticket};
 use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::{Migration, migrate};
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{
-    ATTACHMENT_BYTES_MAX, Action, Call, Conn, Frame, Object, Opening, Principal, Restored, Turn,
+    ATTACHMENT_BYTES_MAX, Action, Answer, Call, Conn, Frame, Object, Opening, Principal, Restored, Turn,
 };
-use waystation::kernel::operation::Operation;
+use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 use waystation::kernel::settings::{self, Settings};
 use waystation::kernel::sql::{Row, Sql, Statement, Value};
@@ -177,6 +178,12 @@ pub struct Stage<O> {
     pub entropy: SeededEntropy,
     pub object: O,
     pub peers: BTreeMap<Conn, Peer>,
+    /// Errands asked for and not run yet; the test plays the others and reports by [`Stage::tell`].
+    pub errands: Vec<(Ticket, Errand)>,
+    /// Answers to calls that were put off.
+    pub answers: BTreeMap<Ticket, Reply>,
+    /// Sockets that were handed over to another object, with the frame that came first.
+    pub transfers: Vec<(Conn, Class, String, Call, String)>,
     attachments: BTreeMap<Conn, String>,
     settings: Rc<Settings>,
     load: Load<O>,
@@ -197,6 +204,9 @@ impl<O: Object> Stage<O> {
             entropy: SeededEntropy::new(7),
             object,
             peers: BTreeMap::new(),
+            errands: Vec::new(),
+            answers: BTreeMap::new(),
+            transfers: Vec::new(),
             attachments: BTreeMap::new(),
             settings,
             load,
@@ -214,6 +224,8 @@ impl<O: Object> Stage<O> {
 
     /// The process dies: sockets are gone, storage stays.
     pub fn crash(&mut self) {
+        self.errands.clear();
+        self.answers.clear();
         self.attachments.clear();
         self.peers.clear();
         self.evict();
@@ -255,6 +267,14 @@ impl<O: Object> Stage<O> {
                 if self.peers.get(&conn).is_some_and(|peer| peer.closed.is_none()) {
                     self.attachments.insert(conn, attachment);
                 }
+            }
+            Action::Ask { ticket, errand } => self.errands.push((ticket, errand)),
+            Action::Answer { ticket, reply } => {
+                assert!(self.answers.insert(ticket, reply).is_none(), "{ticket:?} is answered once");
+            }
+            Action::Transfer { conn, class, name, call, first } => {
+                self.attachments.remove(&conn);
+                self.transfers.push((conn, class, name, *call, first));
             }
         }
     }
@@ -316,14 +336,37 @@ impl<O: Object> Stage<O> {
         self.event(|object, turn| object.closed(turn, conn)).expect("no fault");
     }
 
-    /// An HTTP request.
+    /// An HTTP request that is answered at once.
     pub fn call(&mut self, call: &Call) -> Reply {
+        self.try_call(call).expect("no fault")
+    }
+
+    /// An HTTP request that is answered at once, or whose handling ends in a fault.
+    pub fn try_call(&mut self, call: &Call) -> Result<Reply, Fault> {
+        self.event(|object, turn| object.call(turn, call)).map(|answer| match answer {
+            Answer::Now(reply) => reply,
+            Answer::Later(ticket) => panic!("put off: {ticket:?}"),
+        })
+    }
+
+    /// An HTTP request that may be answered later.
+    pub fn begin(&mut self, call: &Call) -> Answer {
         self.event(|object, turn| object.call(turn, call)).expect("no fault")
     }
 
-    /// An HTTP request whose handling may end in a fault.
-    pub fn try_call(&mut self, call: &Call) -> Result<Reply, Fault> {
-        self.event(|object, turn| object.call(turn, call))
+    /// Takes the errands asked for so far.
+    pub fn take_errands(&mut self) -> Vec<(Ticket, Errand)> {
+        std::mem::take(&mut self.errands)
+    }
+
+    /// Reports what came of an errand.
+    pub fn tell(&mut self, ticket: Ticket, outcome: Outcome) {
+        self.event(|object, turn| object.told(turn, ticket, outcome)).expect("no fault");
+    }
+
+    /// Takes the answer to a call that was put off.
+    pub fn answer(&mut self, ticket: Ticket) -> Option<Reply> {
+        self.answers.remove(&ticket)
     }
 
     /// Lets `ms` pass, ringing the alarm whenever it is due.
@@ -381,6 +424,10 @@ pub fn call(operation: Operation) -> Call {
         request_id: String::from("request-1"),
         bearer: None,
         if_match: None,
+        authorization: None,
+        content_type: None,
+        idempotency_key: None,
+        caller: None,
         body: Vec::new(),
     }
 }

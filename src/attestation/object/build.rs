@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handoff::{Next, hand_on};
-use super::{Stop, alive, answer, check_ci, fault, refuse};
+use super::{alive, check_ci};
 use crate::attestation::store::build as store;
 use crate::attestation::verify::all_good;
 use crate::attestation::whole::{
@@ -13,11 +13,12 @@ use crate::attestation::wire;
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
-use crate::kernel::object::{Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Answer, Call, Object, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
+use crate::kernel::stop::{Stop, settle};
 use crate::kernel::time::Timestamp;
 
 /// Schema versions of one build's object.
@@ -49,20 +50,20 @@ impl ReferenceStore {
     }
 
     fn begin(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
-        let manifest = wire::handoff::parse_manifest(&call.body).map_err(fault)?;
+        let manifest = wire::handoff::parse_manifest(&call.body)?;
         let (state, missing) = match decide_begin(self.kept(), &manifest)? {
             BeginPlan::Begin => {
-                let note = wire::handoff::encode_manifest(&manifest).map_err(fault)?;
-                turn.commit(store::put_manifest(&note).into()).map_err(fault)?;
+                let note = wire::handoff::encode_manifest(&manifest)?;
+                turn.commit(store::put_manifest(&note).into())?;
                 (State::Open, (0..manifest.parts()).collect())
             }
             BeginPlan::Resume => {
-                let leaves = store::load_leaves(turn.sql).map_err(fault)?;
+                let leaves = store::load_leaves(turn.sql)?;
                 let state = self.kept().map_or(State::Open, |(_, state)| state);
                 (state, missing_parts(&manifest, &leaves))
             }
         };
-        let body = wire::manifest::encode_begun(&manifest, state, &missing).map_err(fault)?;
+        let body = wire::manifest::encode_begun(&manifest, state, &missing)?;
         self.kept = Some((manifest, state));
         Ok(Reply::json_text(body))
     }
@@ -72,42 +73,42 @@ impl ReferenceStore {
         let number = call.params.get(1).and_then(|number| number.parse().ok()).unwrap_or(u64::MAX);
         let digest = wire::policy::query_value(&call.query, "sha256");
         let leaves = decide_part(self.kept(), number, digest, &call.body)?;
-        turn.commit(leaves.into_iter().map(store::put_leaf).collect()).map_err(fault)?;
+        turn.commit(leaves.into_iter().map(store::put_leaf).collect())?;
         Ok(Reply::json_text(wire::manifest::encode_part(number)))
     }
 
     /// Counts the file as whole, and sends it on to the registry, again and again if need be.
     fn complete(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
         check_ci(call)?;
-        let leaves = store::load_leaves(turn.sql).map_err(fault)?;
+        let leaves = store::load_leaves(turn.sql)?;
         decide_complete(self.kept(), &leaves)?;
         let Some((manifest, state)) = &mut self.kept else { return Err(Problem::plain(ErrorCode::NotFound).into()) };
-        let note = wire::handoff::encode_manifest(manifest).map_err(fault)?;
+        let note = wire::handoff::encode_manifest(manifest)?;
         if *state == State::Open {
-            turn.commit(vec![store::complete()]).map_err(fault)?;
+            turn.commit(vec![store::complete()])?;
             *state = State::Complete;
         }
         Ok(hand_on(&Next::Count, note))
     }
 
     fn judge(&self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
-        let judgement = wire::handoff::parse_judgement(&call.body).map_err(fault)?;
+        let judgement = wire::handoff::parse_judgement(&call.body)?;
         if !matches!(self.kept, Some((_, State::Complete))) {
             return Err(wire::problem::verification_failed().into());
         }
         let mut pieces = Vec::with_capacity(judgement.answers.len());
         for (asked, _) in &judgement.answers {
-            pieces.push(store::load_piece(turn.sql, asked.span).map_err(fault)?);
+            pieces.push(store::load_piece(turn.sql, asked.span)?);
         }
         let macs = judgement.answers.iter().map(|(_, mac)| mac);
         let good = all_good(&judgement.nonce, pieces.iter().map(Vec::as_slice).zip(macs));
         let grant = judgement.grant.filter(|_| good).ok_or_else(wire::problem::verification_failed)?;
-        wire::handoff::encode_grant(&grant).map(|note| hand_on(&Next::Grant, note)).map_err(fault)
+        Ok(hand_on(&Next::Grant, wire::handoff::encode_grant(&grant)?))
     }
 }
 
 impl Object for ReferenceStore {
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
         let outcome = match call.operation {
             Operation::AttestBegin => self.begin(turn, call),
             Operation::AttestPart => self.part(turn, call),
@@ -116,26 +117,6 @@ impl Object for ReferenceStore {
             Operation::Probe => alive(turn.sql),
             _ => Err(Problem::plain(ErrorCode::NotFound).into()),
         };
-        answer(outcome, call)
-    }
-
-    fn open(&mut self, _turn: &mut Turn<'_>, _conn: Conn, call: &Call) -> Result<Opening, Fault> {
-        Ok(Opening::Refuse(refuse(Problem::plain(ErrorCode::NotFound), call)))
-    }
-
-    fn message(&mut self, _turn: &mut Turn<'_>, _conn: Conn, _frame: Frame<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn closed(&mut self, _turn: &mut Turn<'_>, _conn: Conn) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn alarm(&mut self, _turn: &mut Turn<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        None
+        settle(outcome, &call.request_id).map(Answer::Now)
     }
 }

@@ -1,7 +1,7 @@
 //! What CI tells the registry: declared regions, and files that are complete.
 
+use super::check_ci;
 use super::handoff::{Next, hand_on};
-use super::{Stop, check_ci, fault};
 use crate::attestation::log::{Kind, next_entry};
 use crate::attestation::reference::{
     Reference, Upload, UploadError, UploadPlan, check_upload, decide_upload, reference_id,
@@ -12,6 +12,7 @@ use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
+use crate::kernel::stop::Stop;
 
 /// Keeps declared regions with their bytes.
 pub(super) fn declared(turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
@@ -32,34 +33,34 @@ pub(super) fn begin(settings: &Settings, turn: &Turn<'_>, call: &Call) -> Result
     let manifest = check_manifest(claim, &settings.attest.build_token_keys)?;
     let id = reference_id(&manifest.build);
     decide(turn.sql, &id, &manifest.digest())?;
-    let note = wire::handoff::encode_manifest(&manifest).map_err(fault)?;
+    let note = wire::handoff::encode_manifest(&manifest)?;
     Ok(hand_on(&Next::Begin(id), note))
 }
 
 /// Counts a complete file as a reference.
 pub(super) fn count(turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
-    let manifest = wire::handoff::parse_manifest(&call.body).map_err(fault)?;
+    let manifest = wire::handoff::parse_manifest(&call.body)?;
     keep(turn, manifest.reference(turn.now), Vec::new())
 }
 
 fn decide(sql: &dyn Sql, id: &str, digest: &str) -> Result<UploadPlan, Stop> {
-    let kept = store::load_kept(sql, id).map_err(fault)?;
-    let references = store::count_references(sql).map_err(fault)?;
+    let kept = store::load_kept(sql, id)?;
+    let references = store::count_references(sql)?;
     decide_upload(kept.as_ref(), references, digest).map_err(|error: UploadError| error.into())
 }
 
 fn keep(turn: &Turn<'_>, reference: Reference, mut batch: Vec<Statement>) -> Result<Reply, Stop> {
     let id = reference_id(&reference.build);
     let reference = match decide(turn.sql, &id, &reference.digest)? {
-        UploadPlan::Unchanged => store::load_reference(turn.sql, &id).map_err(fault)?.unwrap_or(reference),
+        UploadPlan::Unchanged => store::load_reference(turn.sql, &id)?.unwrap_or(reference),
         UploadPlan::Keep => {
-            let head = store::load_log_head(turn.sql).map_err(fault)?;
-            let entry = wire::answer::encode_log_reference(&reference).map_err(fault)?;
+            let head = store::load_log_head(turn.sql)?;
+            let entry = wire::answer::encode_log_reference(&reference)?;
             batch.push(store::put_reference(&id, &reference));
             batch.push(store::add_log(&next_entry(&head, Kind::Reference, entry, turn.now)));
-            turn.commit(batch).map_err(fault)?;
+            turn.commit(batch)?;
             reference
         }
     };
-    wire::answer::encode_uploaded(&reference).map(Reply::json_text).map_err(fault)
+    Ok(Reply::json_text(wire::answer::encode_uploaded(&reference)?))
 }

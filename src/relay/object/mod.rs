@@ -14,7 +14,7 @@ use super::store;
 use super::wire::{attachment, encode};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
-use crate::kernel::object::{Action, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Action, Answer, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
@@ -101,8 +101,8 @@ fn refused(conn: Conn, refusal: &Refusal) -> Work {
 }
 
 impl Object for RelayRegistry {
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
-        match call.operation {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        let reply = match call.operation {
             Operation::RelayStats => {
                 self.desk.statistics(turn.sql, turn.now, self.sockets.count()).map(Reply::json_text)
             }
@@ -111,7 +111,8 @@ impl Object for RelayRegistry {
                 Ok(Reply::json_text(String::from(r#"{"ok":true}"#)))
             }
             _ => Ok(Problem::plain(ErrorCode::NotFound).into_reply(&call.request_id)),
-        }
+        };
+        reply.map(Answer::Now)
     }
 
     fn open(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault> {

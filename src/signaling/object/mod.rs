@@ -17,7 +17,7 @@ use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::network::ClientNetwork;
-use crate::kernel::object::{Action, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Action, Answer, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::{Problem, Reply};
@@ -253,14 +253,15 @@ fn follow_refused<'a>(
 }
 
 impl Object for SignalingRoom {
-    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
-        match call.operation {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        let reply = match call.operation {
             Operation::Probe => {
                 store::read_breaker(turn.sql)?;
                 Ok(Reply::json_text(String::from("{\"ok\":true}")))
             }
             _ => Ok(Problem::plain(ErrorCode::NotFound).into_reply(&call.request_id)),
-        }
+        };
+        reply.map(Answer::Now)
     }
 
     fn open(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault> {
