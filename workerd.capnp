@@ -85,6 +85,8 @@ const waystation :Workerd.Worker = (
     (name = "PARTY_PEER_TTL_MS", fromEnvironment = "PARTY_PEER_TTL_MS"),
     (name = "PARTY_TOKEN_TTL_MS", fromEnvironment = "PARTY_TOKEN_TTL_MS"),
     (name = "PARTY_RELAY_TTL_MS", fromEnvironment = "PARTY_RELAY_TTL_MS"),
+    (name = "PARTY_OPEN_IDENTITIES", fromEnvironment = "PARTY_OPEN_IDENTITIES"),
+    (name = "PARTY_ANONYMOUS_SOCKETS", fromEnvironment = "PARTY_ANONYMOUS_SOCKETS"),
     (name = "PUSH_RATE_LIMIT", fromEnvironment = "PUSH_RATE_LIMIT"),
     (name = "PUSH_FREE_USERS_MAX", fromEnvironment = "PUSH_FREE_USERS_MAX"),
     (name = "PUSH_SERVER_DATA_MAX_AGE_MS", fromEnvironment = "PUSH_SERVER_DATA_MAX_AGE_MS"),

@@ -4,6 +4,8 @@ pub mod attestation;
 pub mod bootstrap;
 pub mod front;
 pub mod kernel;
+pub mod parties;
+pub mod push;
 pub mod relay;
 pub mod signaling;
 

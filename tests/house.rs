@@ -37,7 +37,7 @@ fn code(text: &str) -> String {
     before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-const ROOMS: [&str; 4] = ["signaling", "relay", "bootstrap", "attestation"];
+const ROOMS: [&str; 6] = ["signaling", "relay", "bootstrap", "attestation", "parties", "push"];
 
 fn room_of(path: &str) -> Option<&'static str> {
     ROOMS.into_iter().find(|room| path.starts_with(&format!("src/{room}/")))
@@ -104,6 +104,8 @@ fn the_kernel_knows_no_room_and_no_room_knows_the_front() {
                 "crate::relay",
                 "crate::bootstrap",
                 "crate::attestation",
+                "crate::parties",
+                "crate::push",
                 "crate::shell",
             ]
         } else if room_of(&path).is_some() {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::object::Call;
 use super::operation::Class;
 use super::reply::Reply;
+use super::secret::Secret;
 
 /// One errand, or one deferred answer, among those that an object has under way. The object chooses the number, and
 /// may use it again when it is done with.
@@ -29,6 +30,13 @@ pub enum Errand {
     },
     /// An HTTP request to the outside. Redirects are not followed.
     Fetch(Box<Fetch>),
+    /// A signature by the platform's own cryptography: RSASSA-PKCS1-v1_5 with SHA-256.
+    SignRs256 {
+        /// The private key, PKCS#8 in PEM.
+        key: Secret,
+        /// What is signed.
+        message: Vec<u8>,
+    },
 }
 
 /// An HTTP request to the outside.
@@ -55,7 +63,9 @@ pub enum Outcome {
     Replied(Reply),
     /// The other server's answer, whatever its status.
     Fetched(Fetched),
-    /// There is no answer.
+    /// The signature.
+    Signed(Vec<u8>),
+    /// There is no answer, or the key is none.
     Failed(Failure),
 }
 

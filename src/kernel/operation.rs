@@ -62,6 +62,7 @@ pub enum Operation {
     PartyBan,
     PartyBanList,
     PartyUnban,
+    PartyLatencies,
     PartyRelayCandidates,
     PartySocket,
     PartyRelayRegister,

@@ -140,6 +140,20 @@ pub struct AttestSettings {
     pub grace_ms: u64,
 }
 
+/// Parties. Units: milliseconds.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the names are the settings' names")]
+pub struct PartySettings {
+    pub token_key: Option<Key32>,
+    pub peer_ttl_ms: u64,
+    pub token_ttl_ms: u64,
+    pub relay_ttl_ms: u64,
+    /// Whether anybody gets a token for any peer id, as in closed networks.
+    pub open_identities: Switch,
+    /// Whether a socket without a token may speak for a peer id that nobody has proven to be theirs.
+    pub anonymous_sockets: Switch,
+}
+
 /// A family of operations that can be made to need a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -189,7 +203,7 @@ pub struct Settings {
     pub relay: RelaySettings,
     pub bootstrap: BootstrapSettings,
     pub attest: AttestSettings,
-    pub party_token_key: Option<Key32>,
+    pub party: PartySettings,
     pub push_transfer_key: Option<Key32>,
     pub data_key: Option<Key32>,
     /// Names of known secrets that are absent, for readiness.

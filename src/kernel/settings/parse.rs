@@ -1,8 +1,8 @@
 //! From text to [`Settings`]: every value is checked, every bad one is named.
 
 use super::{
-    AttestFamily, AttestSettings, BootstrapSettings, Environment, Key32, LogLevel, Origins, RelaySettings,
-    SettingProblem, Settings, SignalSettings, Switch,
+    AttestFamily, AttestSettings, BootstrapSettings, Environment, Key32, LogLevel, Origins, PartySettings,
+    RelaySettings, SettingProblem, Settings, SignalSettings, Switch,
 };
 use crate::kernel::keys::{SigningPair, parse_32_bytes};
 use crate::kernel::secret::Secret;
@@ -35,7 +35,7 @@ pub fn parse(lookup: Lookup<'_>) -> Result<Settings, Vec<SettingProblem>> {
         relay: reader.relay(),
         bootstrap: reader.bootstrap(),
         attest: reader.attest(),
-        party_token_key: reader.key32("PARTY_TOKEN_KEY"),
+        party: reader.party(),
         push_transfer_key: reader.key32("PUSH_TRANSFER_KEY"),
         data_key: reader.key32("DATA_KEY"),
         missing_secrets: std::mem::take(&mut reader.missing),
@@ -205,6 +205,17 @@ impl Reader<'_> {
             build_token_max_age_ms: self.ms("ATTEST_BUILD_TOKEN_MAX_AGE_MS", 2_592_000_000),
             required: self.families("ATTEST_REQUIRED"),
             grace_ms: self.ms("ATTEST_GRACE_MS", 30_000),
+        }
+    }
+
+    fn party(&mut self) -> PartySettings {
+        PartySettings {
+            token_key: self.key32("PARTY_TOKEN_KEY"),
+            peer_ttl_ms: self.ms("PARTY_PEER_TTL_MS", 300_000),
+            token_ttl_ms: self.ms("PARTY_TOKEN_TTL_MS", 86_400_000),
+            relay_ttl_ms: self.ms("PARTY_RELAY_TTL_MS", 600_000),
+            open_identities: self.switch("PARTY_OPEN_IDENTITIES", Switch::Off),
+            anonymous_sockets: self.switch("PARTY_ANONYMOUS_SOCKETS", Switch::On),
         }
     }
 

@@ -1,0 +1,3 @@
+//! Parties: who is in a group, how to reach them and over which relay.
+
+pub mod wire;

@@ -1,0 +1,3 @@
+//! Bytes ↔ values of parties.
+
+pub mod service;
