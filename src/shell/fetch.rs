@@ -157,7 +157,7 @@ async fn ask(
 
 /// Asks an object, and whichever it refers to: objects cannot call one another within an event, so an answer may be a
 /// note for the next one.
-async fn call_through(
+pub(super) async fn call_through(
     env: &JsValue,
     (class, name): (Class, &str),
     call: &Call,
@@ -307,7 +307,7 @@ fn constant_text() -> String {
     text
 }
 
-fn push_header(text: &mut String, name: &str, value: &str) {
+pub(super) fn push_header(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     text.push('\n');
     text.push_str(value);

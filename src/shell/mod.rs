@@ -14,5 +14,6 @@ pub mod host;
 
 mod ambient;
 mod bindings;
+mod errands;
 mod objects;
 mod sql;

@@ -18,6 +18,12 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
         Class::RelayRegistry => crate::relay::MIGRATIONS,
         Class::AttestationRegistry => crate::attestation::MIGRATIONS,
         Class::ReferenceStore => crate::attestation::BUILD_MIGRATIONS,
+        Class::PartyRoom
+        | Class::PartyIdentities
+        | Class::PartyDirectory
+        | Class::PartyGateway
+        | Class::RemoteServer
+        | Class::PushDirectory => &[],
     }
 }
 
@@ -37,5 +43,11 @@ pub(super) fn load(
             Box::new(crate::attestation::AttestationRegistry::load(settings, sql, now, restored)?)
         }
         Class::ReferenceStore => Box::new(crate::attestation::ReferenceStore::load(settings, sql, now, restored)?),
+        Class::PartyRoom
+        | Class::PartyIdentities
+        | Class::PartyDirectory
+        | Class::PartyGateway
+        | Class::RemoteServer
+        | Class::PushDirectory => return Err(Fault::Setting(String::from("not built"))),
     })
 }
