@@ -1,5 +1,17 @@
 //! Parties: who is in a group, how to reach them and over which relay.
 
+pub mod addresses;
+pub mod announcements;
+pub mod bans;
+pub mod candidates;
+pub mod ears;
+pub mod invites;
+pub mod liveness;
 pub mod naive;
+pub mod party;
+pub mod password;
 pub mod peer;
+pub mod refusal;
+pub mod signals;
+pub mod tries;
 pub mod wire;
