@@ -13,5 +13,7 @@ pub mod password;
 pub mod peer;
 pub mod refusal;
 pub mod signals;
+pub mod socket;
+mod store;
 pub mod tries;
 pub mod wire;

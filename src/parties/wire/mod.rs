@@ -1,6 +1,11 @@
 //! Bytes ↔ values of parties.
 
+pub mod attachment;
 pub mod body;
+pub mod errand;
+pub mod frames;
+pub mod party;
 pub mod peer;
 pub mod problem;
+pub mod relays;
 pub mod service;

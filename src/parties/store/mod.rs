@@ -1,0 +1,3 @@
+//! SQL ↔ values of parties.
+
+pub(super) mod party;
