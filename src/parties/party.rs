@@ -247,18 +247,6 @@ impl Party {
         changes
     }
 
-    /// A member's new description.
-    pub fn describe(&mut self, peer: Peer) -> Vec<Change> {
-        match self.members.get_mut(&peer.peer_id) {
-            Some(member) if member.peer != peer => {
-                let peer_id = peer.peer_id.clone();
-                member.peer = peer;
-                vec![Change::Member(peer_id)]
-            }
-            _ => Vec::new(),
-        }
-    }
-
     /// What a member measured.
     pub fn measure(&mut self, peer_id: &str, latencies: Latencies) -> Vec<Change> {
         match self.members.get_mut(peer_id) {

@@ -22,6 +22,10 @@ const HELD_MAX: usize = 8;
 /// All of them. Units: bytes; the attachment holds 8,000 UTF-16 units and has escapes.
 const HELD_BYTES_MAX: usize = 4_000;
 
+/// Nothing more is held for a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom;
+
 /// Who a socket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
@@ -66,12 +70,12 @@ impl Socket {
 
     /// Keeps a message until it is known who said it.
     ///
-    /// Errors: there is no room, or nothing to wait for.
-    pub fn hold(&mut self, text: &str) -> Result<(), ()> {
-        let Standing::Asked { held, .. } = &mut self.standing else { return Err(()) };
+    /// Errors: [`NoRoom`], or there is nothing to wait for.
+    pub fn hold(&mut self, text: &str) -> Result<(), NoRoom> {
+        let Standing::Asked { held, .. } = &mut self.standing else { return Err(NoRoom) };
         let bytes: usize = held.iter().map(String::len).sum();
         if held.len() >= HELD_MAX || bytes + text.len() > HELD_BYTES_MAX {
-            return Err(());
+            return Err(NoRoom);
         }
         held.push(text.to_owned());
         Ok(())

@@ -10,6 +10,12 @@ use crate::parties::candidates::{Draining, Latencies, Relay, order};
 /// Relays of which a party remembers the last list.
 pub const RELAYS_MAX: usize = 512;
 
+/// Candidates of one answer.
+const CANDIDATES_MAX: usize = 64;
+
+/// The health of a relay that reports none. Source: parties 3.4, the selector's default.
+const HEALTH: f64 = 100.0;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Row {
     relay_id: String,
@@ -18,16 +24,13 @@ struct Row {
     region: String,
     capacity: Value,
     registered_at: Value,
-    #[serde(default = "healthy")]
-    health: f64,
+    /// Unknown until the relay has said.
     #[serde(default)]
-    load: f64,
+    health: Option<f64>,
+    #[serde(default)]
+    load: Option<f64>,
     #[serde(default)]
     draining: bool,
-}
-
-const fn healthy() -> f64 {
-    100.0
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,6 +42,10 @@ struct List {
 #[must_use]
 pub fn remember(body: &str) -> Option<String> {
     let mut list: List = serde_json::from_str(body).ok()?;
+    list.relays.sort_by(|left, right| {
+        let worth = |row: &Row| row.health.unwrap_or(HEALTH) * (1.0 - row.load.unwrap_or(0.0));
+        left.draining.cmp(&right.draining).then(worth(right).total_cmp(&worth(left)))
+    });
     list.relays.truncate(RELAYS_MAX);
     to_json(&list).ok()
 }
@@ -55,12 +62,12 @@ pub fn encode_candidates(
     let relay = |row: &Row| Relay {
         relay_id: row.relay_id.clone(),
         region: row.region.clone(),
-        health: row.health,
-        load: row.load,
+        health: row.health.unwrap_or(HEALTH),
+        load: row.load.unwrap_or(0.0),
         draining: if row.draining { Draining::Yes } else { Draining::No },
     };
     let relays: Vec<Relay> = list.relays.iter().map(relay).collect();
-    let candidates = order(&relays, latencies, home).into_iter().filter_map(|(relay, rank)| {
+    let candidates = order(&relays, latencies, home).into_iter().take(CANDIDATES_MAX).filter_map(|(relay, rank)| {
         let row = list.relays.iter().find(|row| row.relay_id == relay.relay_id)?;
         Some(json!({
             "relay_id": row.relay_id,

@@ -1,0 +1,3 @@
+//! The objects of parties: parse → load → decide → commit → answer.
+
+pub mod party;
