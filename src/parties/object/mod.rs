@@ -1,0 +1,12 @@
+//! The objects of parties: parse → load → decide → commit → answer.
+
+mod address;
+mod directory;
+mod gateway;
+mod identities;
+mod refused;
+
+pub use address::address;
+pub use directory::{NAME as DIRECTORY_NAME, PartyDirectory};
+pub use gateway::{PartyGateway, gateway_of};
+pub use identities::PartyIdentities;

@@ -1,0 +1,4 @@
+//! SQL ↔ values of parties.
+
+pub mod directory;
+pub mod identities;
