@@ -321,7 +321,8 @@ fn is_none_of_strangers(binding: &Binding, facts: &RegistrationFacts<'_>) -> boo
 }
 
 fn dropped(mut live: Vec<KnownToken>, ended: &[KnownToken], title: Title) -> Vec<TokenHash> {
-    live.sort_by_key(|token| (token.stored.made_at, token.stored.hash));
+    // Those that nobody has used go first, so that nobody loses theirs to others' tries.
+    live.sort_by_key(|token| (token.stored.used == Use::Used, token.stored.made_at, token.stored.hash));
     let surplus = if title == Title::Again { live.len() } else { (live.len() + 1).saturating_sub(TOKENS_MAX) };
     live.iter().take(surplus).chain(ended).map(|token| token.stored.hash).collect()
 }

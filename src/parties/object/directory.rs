@@ -26,11 +26,16 @@ pub const NAME: &str = "global";
 /// Lists that wait for the bootstrap registry.
 const WAITING_MAX: usize = 1_000;
 
+/// How long the alarm rests between two rounds. Units: milliseconds.
+const SWEEP_AGAIN_MS: u64 = 1_000;
+
 /// The directory.
 #[derive(Debug)]
 pub struct PartyDirectory {
     relays: Relays,
     parties: u64,
+    /// The alarm does not ring before, so that one that leaves something to forget is not the next one.
+    rest_until: Timestamp,
     next_ticket: u32,
     waiting: HashMap<Ticket, Waiting>,
 }
@@ -59,6 +64,7 @@ impl PartyDirectory {
         Ok(Self {
             relays: Relays::new(ttl_ms, store::load_relays(sql, ttl_ms)?),
             parties: store::load_tally(sql)?,
+            rest_until: Timestamp::EPOCH,
             next_ticket: 0,
             waiting: HashMap::new(),
         })
@@ -172,7 +178,7 @@ impl Object for PartyDirectory {
             Outcome::Replied(reply) if reply.status == 200 => reply.body.as_str(),
             _ => "",
         };
-        let ours = wire::listed(&self.relays.list(region, turn.now), wish);
+        let ours = wire::listed(&self.relays.list(None, turn.now), wish);
         let all = wire::merge_servers(ours, servers, region, wish);
         let reply = Reply::json_text(wire::encode_list(&all)?);
         turn.answer(ticket, reply);
@@ -183,10 +189,11 @@ impl Object for PartyDirectory {
         let over = self.relays.over(turn.now);
         turn.commit(over.iter().map(|relay_id| store::remove_relay(relay_id)).collect())?;
         self.relays.forget(&over);
+        self.rest_until = turn.now.plus(SWEEP_AGAIN_MS);
         Ok(())
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.relays.deadline()
+        self.relays.deadline().map(|deadline| deadline.max(self.rest_until))
     }
 }

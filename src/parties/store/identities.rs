@@ -33,8 +33,10 @@ const REMOVE_TOKENS: &str = "DELETE FROM token WHERE peer_id = ?1";
 const BINDING: &str = "SELECT gateway, conn, network, since, released_at FROM binding WHERE peer_id = ?1";
 const PUT_BINDING: &str = "INSERT OR REPLACE INTO binding (peer_id, gateway, conn, network, since, released_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const REMOVE_OLDEST_BINDING: &str = "DELETE FROM binding WHERE peer_id IN \
-    (SELECT peer_id FROM binding ORDER BY since LIMIT 1)";
+/// One whose socket is gone, if there is any.
+const REMOVE_OLDEST_BINDING: &str = "DELETE FROM binding WHERE peer_id = coalesce(\
+    (SELECT peer_id FROM binding WHERE released_at IS NOT NULL ORDER BY released_at LIMIT 1), \
+    (SELECT peer_id FROM binding ORDER BY since LIMIT 1))";
 const PARTIES: &str = "SELECT party_id FROM membership WHERE peer_id = ?1 ORDER BY joined_at, party_id";
 const PUT_MEMBERSHIP: &str = "INSERT INTO membership (peer_id, party_id, joined_at) VALUES (?1, ?2, ?3)";
 const REMOVE_MEMBERSHIP: &str = "DELETE FROM membership WHERE peer_id = ?1 AND party_id = ?2";
