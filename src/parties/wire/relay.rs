@@ -183,11 +183,8 @@ pub fn merge_servers(mut relays: Vec<Listed>, list: &str, region: Option<&str>, 
     let servers = serde_json::from_str::<Body>(list).map_or(Vec::new(), |body| body.servers);
     let ours: std::collections::HashSet<String> = relays.iter().map(|relay| relay.relay_id.clone()).collect();
     let theirs = servers.into_iter().filter(|server| !ours.contains(&server.server_id));
-    relays.extend(
-        theirs
-            .filter_map(|server| from_server(server, wish))
-            .filter(|relay| region.is_none_or(|region| relay.region == region)),
-    );
+    relays.extend(theirs.filter_map(|server| from_server(server, wish)));
+    relays.retain(|relay| region.is_none_or(|region| relay.region == region));
     relays.sort_by(|left, right| (&left.region, &left.relay_id).cmp(&(&right.region, &right.relay_id)));
     relays
 }
