@@ -78,8 +78,13 @@ fn a_neighbour_replaces_a_socket_without_token_and_the_older_one_is_told() {
         json!({ "peer_id": "p", "gateway": "07", "conn": 1 })
     );
     shard.stage.tell(ticket, Outcome::Failed(Failure::TimedOut));
+    shard.stage.evict();
+    shard.stage.wait(0);
+    asked(&mut shard);
+    shard.stage.wait(10_000);
     let (ticket, _, _, _) = asked(&mut shard);
     shard.stage.tell(ticket, Outcome::Replied(Reply::json_text(String::from("{}"))));
+    shard.stage.wait(HOUR);
     assert!(shard.stage.take_errands().is_empty(), "it is told until it answers");
     assert_eq!(shard.release("p", ("07", 1)).status, 200);
     assert_eq!(shard.claim("p", None, ("09", 1), AWAY).status, 409, "the older socket's end releases nothing");

@@ -36,8 +36,13 @@ CREATE TABLE binding (
     conn INTEGER NOT NULL,
     network TEXT NOT NULL,
     since INTEGER NOT NULL,
-    released_at INTEGER
+    released_at INTEGER,
+    -- The socket that spoke before, until its gateway knows that it does no longer.
+    former_gateway TEXT,
+    former_conn INTEGER
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX binding_with_former ON binding (former_gateway) WHERE former_gateway IS NOT NULL;
 
 CREATE INDEX binding_by_age ON binding (since);
 

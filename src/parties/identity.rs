@@ -403,6 +403,8 @@ pub struct Binding {
     pub since: Timestamp,
     /// When it was gone, if it is.
     pub released_at: Option<Timestamp>,
+    /// The socket that spoke before, until its gateway knows that it does no longer.
+    pub former: Option<Seat>,
 }
 
 /// Whether a claim came with a good token.

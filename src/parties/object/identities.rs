@@ -51,6 +51,8 @@ pub struct PartyIdentities {
     sweep_at: Timestamp,
     next_ticket: u32,
     displaced: HashMap<Ticket, Displaced>,
+    /// When the gateways of displaced sockets are told again, if any may not know.
+    retell_at: Option<Timestamp>,
     creating: HashMap<Ticket, creating::Waiting>,
 }
 
@@ -81,6 +83,7 @@ impl PartyIdentities {
             settings,
             next_ticket: 0,
             displaced: HashMap::new(),
+            retell_at: (!store::load_formers(sql, 1)?.is_empty()).then_some(now),
             creating: HashMap::new(),
         })
     }
@@ -282,16 +285,20 @@ impl Object for PartyIdentities {
         if let Some(waiting) = self.creating.remove(&ticket) {
             creating::finish(turn, (ticket, waiting), outcome);
         } else if let Some(displaced) = self.displaced.remove(&ticket) {
-            self.told_displaced(turn, displaced, &outcome);
+            self.told_displaced(turn, &displaced, &outcome)?;
         }
         Ok(())
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.retell_at.is_some_and(|at| at <= turn.now) {
+            self.tell_again(turn)?;
+        }
+        // Sweeping too often costs little; one event has one commit, and this is it.
         self.sweep(turn)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.sweepable.then_some(self.sweep_at)
+        self.sweepable.then_some(self.sweep_at).into_iter().chain(self.retell_at).min()
     }
 }

@@ -4,6 +4,7 @@ use super::{PartyIdentities, Stop, Valid};
 use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
+use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::{Call, Principal, Turn};
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
@@ -15,17 +16,16 @@ use crate::parties::wire::identity as wire;
 use crate::parties::wire::problem::detail;
 use crate::parties::wire::service::{Claim, Claimed, Membership, MembershipState, Release};
 
-/// How often a gateway is told that its socket was displaced.
-const TRIES_MAX: u8 = 3;
-/// Displaced sockets whose gateways have not answered.
-const DISPLACED_MAX: usize = 1_000;
+/// When a gateway is told again that a socket was displaced. Units: milliseconds.
+const AGAIN_MS: u64 = 10_000;
+/// Displaced sockets whose gateways are told at once.
+const TOLD_MAX: u64 = 100;
 
-/// A socket that no longer speaks for its peer and does not know it yet.
+/// A socket that no longer speaks for its peer and may not know it yet.
 #[derive(Debug)]
 pub(super) struct Displaced {
-    gateway: String,
-    call: Call,
-    tries: u8,
+    peer_id: String,
+    seat: Seat,
 }
 
 impl PartyIdentities {
@@ -54,15 +54,17 @@ impl PartyIdentities {
         if let Some(valid) = &valid {
             self.extend(&mut batch, valid, now);
         }
-        let is_same = binding.is_some_and(|old| old.seat == seat && old.released_at.is_none());
+        let is_same = binding.as_ref().is_some_and(|old| old.seat == seat && old.released_at.is_none());
         if !is_same {
-            let binding = Binding { seat, network: claim.network, since: now, released_at: None };
+            let untold = binding.and_then(|old| old.former);
+            let former = displaced.clone().or(untold).filter(|former| *former != seat);
+            let binding = Binding { seat, network: claim.network, since: now, released_at: None, former };
             batch.put_binding(place, &peer_id, &binding, BINDINGS_MAX);
         }
         let parties = store::load_parties(turn.sql, &peer_id)?;
         self.commit(turn, batch)?;
         if let Some(seat) = displaced {
-            self.displace(turn, &peer_id, seat, call)?;
+            self.displace(turn, Displaced { peer_id: peer_id.clone(), seat })?;
         }
         Ok(Reply::json(&Claimed { peer_id, parties })?)
     }
@@ -76,33 +78,41 @@ impl PartyIdentities {
         }
     }
 
-    fn displace(&mut self, turn: &mut Turn<'_>, peer_id: &str, seat: Seat, cause: &Call) -> Result<(), Fault> {
-        let Seat { gateway, conn } = seat;
-        let release = Release { peer_id: peer_id.to_owned(), gateway: gateway.clone(), conn };
-        let call = Call {
-            operation: Operation::PartyRelease,
-            principal: Principal::Service,
-            body: to_json(&release)?.into_bytes(),
-            ..cause.clone()
-        };
-        self.ask_displaced(turn, Displaced { gateway, call, tries: TRIES_MAX });
+    /// Tells the gateway of a displaced socket. The row that says so stays until it has answered.
+    fn displace(&mut self, turn: &mut Turn<'_>, displaced: Displaced) -> Result<(), Fault> {
+        let Displaced { peer_id, seat: Seat { gateway, conn } } = &displaced;
+        let release = Release { peer_id: peer_id.clone(), gateway: gateway.clone(), conn: *conn };
+        let call = Box::new(release_call(to_json(&release)?.into_bytes()));
+        let (class, name) = (Class::PartyGateway, gateway.clone());
+        let ticket: Ticket = self.ticket();
+        self.displaced.insert(ticket, displaced);
+        self.retell_at.get_or_insert(turn.now.plus(AGAIN_MS));
+        turn.ask(ticket, Errand::Call { class, name, call });
         Ok(())
     }
 
-    fn ask_displaced(&mut self, turn: &mut Turn<'_>, displaced: Displaced) {
-        let ticket: Ticket = self.ticket();
-        let (name, call) = (displaced.gateway.clone(), Box::new(displaced.call.clone()));
-        if self.displaced.len() < DISPLACED_MAX {
-            self.displaced.insert(ticket, displaced);
+    pub(super) fn told_displaced(
+        &mut self,
+        turn: &Turn<'_>,
+        displaced: &Displaced,
+        outcome: &Outcome,
+    ) -> Result<(), Fault> {
+        if !matches!(outcome, Outcome::Replied(reply) if reply.status == 200) {
+            return Ok(());
         }
-        turn.ask(ticket, Errand::Call { class: Class::PartyGateway, name, call });
+        let mut batch = Batch::new(self.tally);
+        batch.clear_former(&displaced.peer_id, &displaced.seat);
+        self.commit(turn, batch)
     }
 
-    pub(super) fn told_displaced(&mut self, turn: &mut Turn<'_>, displaced: Displaced, outcome: &Outcome) {
-        let is_told = matches!(outcome, Outcome::Replied(reply) if reply.status == 200);
-        if !is_told && displaced.tries > 1 {
-            self.ask_displaced(turn, Displaced { tries: displaced.tries - 1, ..displaced });
+    /// Tells the gateways again that have not answered.
+    pub(super) fn tell_again(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.displaced.clear();
+        self.retell_at = None;
+        for (peer_id, seat) in store::load_formers(turn.sql, TOLD_MAX)? {
+            self.displace(turn, Displaced { peer_id, seat })?;
         }
+        Ok(())
     }
 
     pub(super) fn release(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
@@ -135,5 +145,23 @@ impl PartyIdentities {
         }
         self.commit(turn, batch)?;
         Ok(Reply::json_text(String::from(wire::DONE)))
+    }
+}
+
+fn release_call(body: Vec<u8>) -> Call {
+    Call {
+        operation: Operation::PartyRelease,
+        params: Vec::new(),
+        query: String::new(),
+        principal: Principal::Service,
+        client: ClientNetwork::unknown(),
+        request_id: String::from("displaced"),
+        bearer: None,
+        if_match: None,
+        authorization: None,
+        content_type: None,
+        idempotency_key: None,
+        caller: None,
+        body,
     }
 }
