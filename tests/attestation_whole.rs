@@ -308,7 +308,12 @@ fn a_relay_attests_a_socket_by_the_same_rules() {
         let request = Call { body: asking.body, ..call(asking.operation) };
         let reply = house.ask(&request);
         let told = socket::encode_told(asking.operation, &reply, &keys, "relay-1", house.registry.now);
-        (serde_json::from_str::<Value>(&told.frame).unwrap(), told.close, told.tier, asking.device_id)
+        (
+            serde_json::from_str::<Value>(&told.frame).unwrap(),
+            told.close,
+            told.session.map(|session| session.tier),
+            asking.device_id,
+        )
     };
     let request = json!({ "type": "attest_request", "build_token": "token", "device_id": "device" });
     for (good, close, tier) in [(true, None, Some(1)), (false, Some(socket::CLOSE_FAILED), None)] {

@@ -53,9 +53,12 @@ pub mod session;
 mod store;
 pub mod verify;
 pub mod version;
+pub mod visitor;
 pub mod whole;
 mod wire;
 
+pub use object::porch::Porch;
 pub use object::{AttestationRegistry, BUILD_MIGRATIONS, MIGRATIONS, ReferenceStore};
+pub use wire::porch::PART_CHARS_MAX;
 pub use wire::session::read_session;
 pub use wire::socket;

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod handoff;
+pub mod porch;
 mod upload;
 
 use std::rc::Rc;
