@@ -294,7 +294,13 @@ fn parts_of_nothing_and_parts_of_another_length_are_refused() {
 
 #[test]
 fn no_route_leads_to_what_objects_ask_each_other() {
-    let inner = [Operation::AttestBegin, Operation::AttestJudge, Operation::AttestGrant, Operation::AttestCount];
+    let inner = [
+        Operation::AttestBegin,
+        Operation::AttestJudge,
+        Operation::AttestGrant,
+        Operation::AttestCount,
+        Operation::AttestForget,
+    ];
     assert!(ROUTES.iter().all(|route| !inner.contains(&route.operation)));
 }
 

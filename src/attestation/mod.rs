@@ -49,6 +49,7 @@ pub mod object;
 pub mod policy;
 pub mod reference;
 pub mod registration;
+pub mod retention;
 pub mod session;
 mod store;
 pub mod verify;
