@@ -127,9 +127,9 @@ pub struct Tally {
 pub struct Ring {
     /// Newcomers of the same network.
     pub in_network: u64,
-    /// The oldest of them.
+    /// The oldest of them, where they are [`PENDING_PER_NETWORK_MAX`].
     pub oldest_in_network: Option<String>,
-    /// The oldest of all.
+    /// The oldest of all, where they are [`PENDING_MAX`].
     pub oldest: Option<String>,
 }
 

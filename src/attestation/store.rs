@@ -9,7 +9,7 @@ use super::device::{Device, DeviceKey, Standing};
 use super::log::{LogEntry, LogHead};
 use super::policy::{Build, Population};
 use super::reference::Span;
-use super::registration::{PENDING_PER_NETWORK_MAX, Ring, Tally};
+use super::registration::{PENDING_MAX, PENDING_PER_NETWORK_MAX, Ring, Tally};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
@@ -41,9 +41,13 @@ const SEE_DEVICE: &str = "UPDATE device SET last_seen = ?2, signed_at = ?3, aske
 const REMOVE_DEVICE: &str = "DELETE FROM device WHERE device_id = ?1";
 const REMOVE_DEVICE_CHALLENGES: &str = "DELETE FROM challenge WHERE device_id = ?1";
 const OLDEST: &str = "SELECT device_id FROM device WHERE standing = ?1 ORDER BY last_seen LIMIT 1";
-const IN_NETWORK: &str = "SELECT count(*) FROM (SELECT 1 FROM device WHERE standing = 0 AND network = ?1 LIMIT ?2)";
-const OLDEST_IN_NETWORK: &str =
-    "SELECT device_id FROM device WHERE standing = 0 AND network = ?1 ORDER BY last_seen LIMIT 1";
+/// One statement, because each costs more on its way than in SQLite. The oldest are looked for only where one makes way.
+const RING: &str = "WITH own (n) AS (SELECT count(*) FROM (SELECT 1 FROM device WHERE standing = 0 AND network = ?1 LIMIT ?2)), \
+    all_of (n) AS (SELECT coalesce((SELECT pending FROM tally WHERE id = 1), 0)) \
+    SELECT own.n, \
+    CASE WHEN own.n >= ?2 THEN (SELECT device_id FROM device WHERE standing = 0 AND network = ?1 ORDER BY last_seen LIMIT 1) END, \
+    CASE WHEN all_of.n >= ?3 THEN (SELECT device_id FROM device WHERE standing = 0 ORDER BY last_seen LIMIT 1) END \
+    FROM own, all_of";
 const UNSEEN: &str = "SELECT device_id FROM device WHERE standing = ?1 AND last_seen <= ?2 ORDER BY last_seen LIMIT ?3";
 const REMOVE_UNSEEN: &str = "DELETE FROM device WHERE device_id IN \
     (SELECT device_id FROM device WHERE standing = ?1 AND last_seen <= ?2 ORDER BY last_seen LIMIT ?3)";
@@ -174,10 +178,11 @@ pub(super) fn remove_device(device_id: &str) -> [Statement; 2] {
 
 /// The newcomers around a newcomer from `network`.
 pub(super) fn load_ring(sql: &dyn Sql, network: &str) -> Result<Ring, Fault> {
-    let params = vec![network.into(), PENDING_PER_NETWORK_MAX.into()];
-    let in_network = single(&sql.read(Statement::new(IN_NETWORK, params))?)?;
-    let oldest_in_network = first_text(&sql.read(Statement::new(OLDEST_IN_NETWORK, vec![network.into()]))?)?;
-    Ok(Ring { in_network, oldest_in_network, oldest: load_oldest(sql, Standing::Pending)? })
+    let params = vec![network.into(), PENDING_PER_NETWORK_MAX.into(), PENDING_MAX.into()];
+    let rows = sql.read(Statement::new(RING, params))?;
+    let row = rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))?;
+    let id = |index| row.text_or_null(index).map(|id| id.map(str::to_owned));
+    Ok(Ring { in_network: row.unsigned(0)?, oldest_in_network: id(1)?, oldest: id(2)? })
 }
 
 /// The device of a standing that was seen longest ago.
