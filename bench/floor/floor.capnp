@@ -14,6 +14,7 @@ const floor :Workerd.Worker = (
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "relay.mjs", esModule = embed "relay.mjs"),
     (name = "attest.mjs", esModule = embed "attest.mjs"),
+    (name = "party.mjs", esModule = embed "party.mjs"),
   ],
   compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [
@@ -22,6 +23,7 @@ const floor :Workerd.Worker = (
     (className = "Relay", uniqueKey = "floor-relay", enableSql = true),
     (className = "Attest", uniqueKey = "floor-attest", enableSql = true),
     (className = "AttestFile", uniqueKey = "floor-attest-file", enableSql = true),
+    (className = "Party", uniqueKey = "floor-party", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -30,5 +32,6 @@ const floor :Workerd.Worker = (
     (name = "RELAY", durableObjectNamespace = "Relay"),
     (name = "ATTEST", durableObjectNamespace = "Attest"),
     (name = "FILE", durableObjectNamespace = "AttestFile"),
+    (name = "PARTY", durableObjectNamespace = "Party"),
   ],
 );

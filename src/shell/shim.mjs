@@ -265,3 +265,7 @@ export const RelayRegistry = durable("RelayRegistry");
 export const ServerRegistry = durable("ServerRegistry");
 export const AttestationRegistry = durable("AttestationRegistry");
 export const ReferenceStore = durable("ReferenceStore");
+export const PartyRoom = durable("PartyRoom");
+export const PartyIdentities = durable("PartyIdentities");
+export const PartyDirectory = durable("PartyDirectory");
+export const PartyGateway = durable("PartyGateway");
