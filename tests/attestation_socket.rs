@@ -13,6 +13,7 @@ mod attestation_support;
 
 use attestation_support::support::{Load, Stage, body, call, settings};
 use attestation_support::*;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use waystation::attestation::socket::ASKING_BYTES_MAX;
 use waystation::attestation::visitor::PATIENCE_MS;
@@ -468,6 +469,73 @@ fn trace<O: Object>(mut play: Play<O>, memory: Memory) -> Vec<(Conn, Vec<Value>)
     play.carry();
     trace.push((conns[2], play.room.inbox(conns[2]).iter().map(|told| told["type"].clone()).collect()));
     trace
+}
+
+/// Steps by chance: what every socket is told, how it ends, and what is stored.
+fn chance<O: Object>(mut play: Play<O>, steps: &[(u8, u8)], memory: Memory) -> (Vec<Value>, Vec<String>) {
+    play.room.evict_always = memory == Memory::LostAlways;
+    let mut conns = vec![play.open(), play.open()];
+    let mut challenges: Vec<Value> = vec![json!({ "nonce": "0".repeat(64), "regions": [] }); 2];
+    let mut trace = Vec::new();
+    for (step, who) in steps {
+        let at = usize::from(*who) % conns.len();
+        let conn = conns[at];
+        match step {
+            0 => drop(play.say(conn, &json!({ "type": "attest_request", "build_token": "t", "device_id": "device" }))),
+            1 | 2 => {
+                let mut frame = answer("device", &challenges[at], if *step == 1 { "hash-1" } else { "hash-2" });
+                frame["type"] = json!("attest_response");
+                frame.as_object_mut().unwrap().remove("device_id");
+                trace.extend(play.say(conn, &frame));
+            }
+            3 | 4 => {
+                for (ticket, errand) in play.room.take_errands() {
+                    let Errand::Call { call, .. } = errand else { panic!("{errand:?}") };
+                    play.registry.now = play.room.now;
+                    let reply = play.registry.call(&call);
+                    play.room.tell(ticket, Outcome::Replied(reply));
+                }
+            }
+            5 => {
+                for (ticket, _) in play.room.take_errands() {
+                    play.room.tell(ticket, Outcome::Failed(Failure::Unreachable));
+                }
+            }
+            6 => play.wait(17_000),
+            7 => {
+                play.room.leave(conn);
+                conns[at] = play.open();
+            }
+            8 => trace.extend(play.say(conn, &relay_messages()[0])),
+            _ => trace.extend(play.say(conn, &chunk_messages()[1])),
+        }
+        for (conn, challenge) in conns.iter().zip(&mut challenges) {
+            for told in play.room.inbox(*conn) {
+                if told["type"] == "attest_challenge" {
+                    challenge.clone_from(&told);
+                }
+                trace.push(told);
+            }
+            trace.push(json!(format!("{:?}", play.room.closed(*conn))));
+        }
+    }
+    (trace, play.room.database.dump())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn hibernation_is_not_to_be_noticed_whatever_happens(
+        steps in prop::collection::vec((0_u8..12, any::<u8>()), 1..30),
+        required in prop::sample::select(vec!["", "chunks", "relays", "chunks,relays"]),
+    ) {
+        let [lost, kept] =
+            [Memory::LostAlways, Memory::Kept].map(|memory| chance(signaling(required), &steps, memory));
+        prop_assert_eq!(lost, kept);
+        let [lost, kept] = [Memory::LostAlways, Memory::Kept].map(|memory| chance(relay(required), &steps, memory));
+        prop_assert_eq!(lost, kept);
+    }
 }
 
 #[test]
