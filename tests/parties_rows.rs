@@ -99,7 +99,7 @@ fn reading_and_a_second_heartbeat_write_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nobody_expires_before_its_time_and_nobody_long_after_it(
