@@ -400,6 +400,26 @@ fn a_socket_says_three_hundred_things_a_minute_and_nothing_large() {
 }
 
 #[test]
+fn a_network_wakes_sixty_parties_a_minute() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    for index in 1..60 {
+        let frame = json!({ "type": "heartbeat", "party_id": format!("{index:012x}"), "peer_id": "p" }).to_string();
+        gateway.stage.say(conn, &frame);
+        let asked = gateway.one();
+        gateway.tell(&asked, refusal(404, &json!({ "detail": "not found" })));
+        gateway.error(conn);
+    }
+    gateway.stage.say(conn, &join(OTHER, "p"));
+    assert_eq!(gateway.error(conn), "Too many parties; please wait");
+    gateway.stage.say(conn, &join(PARTY, "p"));
+    gateway.pass(PARTY, &[]);
+    gateway.stage.wait(1_000);
+    gateway.stage.say(conn, &join(OTHER, "p"));
+    gateway.pass(OTHER, &[]);
+}
+
+#[test]
 fn a_network_has_fifty_sockets_and_those_that_went_to_the_lobby_do_not_count() {
     let mut gateway = gateway();
     let conns: Vec<Conn> = (0..51).map(|_| gateway.open()).collect();

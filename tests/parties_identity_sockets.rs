@@ -166,7 +166,9 @@ fn bindings_and_memberships_end() {
     assert_eq!((&parties[0], &parties[31]), (&json!(format!("{:012x}", 8)), &json!(format!("{:012x}", 39))));
 }
 
-const PARTY: &str = r#"{"name":"LAN","host_peer_info":{"peer_id":"p"}}"#;
+const PARTY: &str = r#"{"name":"LAN","host_peer_info":{"peer_id":"p","name":"Me","public_key":"k","nat_type":"unknown",
+    "public_ip":"unknown","public_port":0,"local_ip":"unknown","local_port":0,
+    "last_seen":"2026-11-20T10:13:40.107294"}}"#;
 
 fn begun(shard: &mut Shard, key: Option<&str>, wish: &str) -> (Ticket, String) {
     let Answer::Later(ticket) = shard.create("p", key, wish) else { panic!("answered at once") };
@@ -219,7 +221,7 @@ fn an_idempotency_key_stands_for_one_party_for_a_day() {
 #[test]
 fn a_client_may_choose_the_id_of_its_party() {
     let mut shard = shard();
-    let wish = |id: &str| format!(r#"{{"name":"LAN","party_id":"{id}"}}"#);
+    let wish = |id: &str| PARTY.replacen('{', &format!(r#"{{"party_id":"{id}","#), 1);
     for id in ["0123456789ab", "0123456789abcdef0123"] {
         assert_eq!(begun(&mut shard, None, &wish(id)).1, id);
     }
@@ -227,8 +229,15 @@ fn a_client_may_choose_the_id_of_its_party() {
         let Answer::Now(reply) = shard.create("p", None, &wish(id)) else { panic!("asked about {id}") };
         assert_eq!((reply.status, &body(&reply)["detail"][0]["loc"]), (422, &json!(["body", "party_id"])), "{id}");
     }
-    let Answer::Now(reply) = shard.create("p", None, "not json") else { panic!("asked") };
-    assert_eq!((reply.status, &body(&reply)["detail"][0]["type"]), (422, &json!("json_invalid")));
+    let dump = shard.stage.database.dump();
+    for (wish, kind) in [("not json", "json_invalid"), (&PARTY.replace("LAN", ""), "string_too_short")] {
+        let Answer::Now(reply) = shard.create("p", None, wish) else { panic!("asked") };
+        assert_eq!((reply.status, &body(&reply)["detail"][0]["type"]), (422, &json!(kind)));
+    }
+    let Answer::Now(reply) = shard.create("q", None, PARTY) else { panic!("asked") };
+    assert_eq!(reply.status, 403);
+    assert_eq!(body(&reply)["detail"], "Token peer_id does not match host_peer_info.peer_id");
+    assert_eq!(shard.stage.database.dump(), dump, "nothing of it is remembered");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::kernel::errand::Ticket;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::Conn;
+use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
 
 /// Objects that share the sockets among them.
@@ -23,6 +24,10 @@ pub const GATEWAYS: u8 = 64;
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Messages of one socket per minute.
 pub const MESSAGES_PER_MINUTE: u64 = 300;
+/// Messages of one client network per minute for parties that the socket does not hear of: each may wake an object.
+pub const ENTRIES: Quota = Quota::per_minute(60);
+/// Client networks whose entries are counted.
+const NETWORKS_MAX: usize = 4_096;
 /// Frames of a party that wait until the line has its answer.
 const EARLY_MAX: usize = 64;
 /// How often a question is asked that is not answered.
@@ -153,6 +158,20 @@ enum Orphan {
     Party { conn: Conn, party_id: String, peer_id: String },
 }
 
+/// Takes one entry from a network's quota, if there is one left.
+fn take_entry(entries: &mut HashMap<ClientNetwork, u64>, network: &ClientNetwork, now: Timestamp) -> bool {
+    let now_us = now.as_millis().saturating_mul(1_000);
+    if entries.len() >= NETWORKS_MAX {
+        entries.retain(|_, free_at_us| *free_at_us > now_us);
+    }
+    let Ok(allowance) = ENTRIES.take(entries.get(network).copied().unwrap_or(0), now) else { return false };
+    // A gateway has hardly more networks than sockets; the others are not counted.
+    if entries.len() < NETWORKS_MAX || entries.contains_key(network) {
+        entries.insert(network.clone(), allowance.free_at_us);
+    }
+    true
+}
+
 /// All lines of one gateway.
 #[derive(Debug, Default)]
 pub struct Gateway {
@@ -160,6 +179,8 @@ pub struct Gateway {
     by_ticket: HashMap<Ticket, Conn>,
     orphans: HashMap<Ticket, (Origin, Orphan)>,
     last_ticket: u32,
+    /// What client networks have taken of [`ENTRIES`], as long as the memory lasts.
+    entries: HashMap<ClientNetwork, u64>,
     /// When lines that came back in the middle of something ask again.
     settle_at: Option<Timestamp>,
 }
@@ -206,8 +227,13 @@ impl Gateway {
     }
 
     /// A message from a socket.
-    pub fn hear(&mut self, conn: Conn, said: Said, text: &str, out: &mut Vec<Effect>) {
+    pub fn hear(&mut self, now: Timestamp, conn: Conn, (said, text): (Said, &str), out: &mut Vec<Effect>) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
+        let is_entry = matches!(&said, Said::ToParty { party_id, .. } if !line.parties.contains(party_id));
+        if is_entry && !take_entry(&mut self.entries, &line.origin.network, now) {
+            out.push(Effect::Error(conn, String::from("Too many parties; please wait")));
+            return;
+        }
         if line.enqueue(said, text) {
             self.advance(conn, out);
             out.push(Effect::Keep(conn));

@@ -78,7 +78,7 @@ impl PartyGateway {
             _ if self.sockets.hear(conn, turn.now).is_err() => {
                 effects.push(Effect::Error(conn, String::from("Too many messages")));
             }
-            Some(Ok(said)) => self.gateway.hear(conn, said, text.unwrap_or_default(), &mut effects),
+            Some(Ok(said)) => self.gateway.hear(turn.now, conn, (said, text.unwrap_or_default()), &mut effects),
             Some(Err(unclear)) => effects.push(Effect::Error(conn, unclear.0.to_owned())),
             None => effects.push(Effect::Error(conn, String::from("Frames must be text"))),
         }

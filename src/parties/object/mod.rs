@@ -4,6 +4,7 @@ mod address;
 mod directory;
 mod gateway;
 mod identities;
+pub mod party;
 mod refused;
 
 pub use address::address;
