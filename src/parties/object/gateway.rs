@@ -18,7 +18,7 @@ use crate::parties::gateway::{self, Effect, Gateway, Hold, Interest, MESSAGES_PE
 use crate::parties::token::shard_of_peer;
 use crate::parties::token::shard_of_token;
 use crate::parties::wire::gateway::{self as wire, Door, Kept};
-use crate::parties::wire::identity::{DONE, parse_service};
+use crate::parties::wire::identity::{DONE, HEARSAY, parse_service};
 use crate::parties::wire::problem::detail;
 use crate::parties::wire::service::{Deliver, Delivered, Holding, Holds, Release};
 
@@ -193,29 +193,30 @@ fn service_call(origin: &Origin, operation: Operation) -> Call {
 /// Whom a question is for.
 fn errand(origin: &Origin, question: Question) -> Result<Errand, Fault> {
     use Operation as O;
-    let (class, name, operation, about) = match &question {
+    let (class, name, operation, params, caller) = match &question {
         // A token alone says which shard knows it; one that says nothing is refused by any.
         Question::Claim { peer_id, token, .. } => {
             let by_token = token.as_deref().filter(|_| peer_id.is_empty()).and_then(shard_of_token);
             let name = by_token.unwrap_or_else(|| shard_of_peer(peer_id));
-            (Class::PartyIdentities, name, O::PartyClaim, None)
+            (Class::PartyIdentities, name, O::PartyClaim, Vec::new(), None)
         }
-        Question::Release { peer_id, .. } => (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, None),
-        Question::Forget { peer_id, .. } => (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyMembership, None),
-        Question::Holds { gateway, .. } => (Class::PartyGateway, gateway.clone(), O::PartyHolds, None),
+        Question::Release { peer_id, gateway, .. } => {
+            let params = gateway.iter().map(|_| HEARSAY.to_owned()).collect();
+            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, params, None)
+        }
+        Question::Forget { peer_id, .. } => {
+            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyMembership, Vec::new(), None)
+        }
+        Question::Holds { gateway, .. } => (Class::PartyGateway, gateway.clone(), O::PartyHolds, Vec::new(), None),
         Question::Frame { party_id, peer_id, .. }
         | Question::Resume { party_id, peer_id, .. }
         | Question::Gone { party_id, peer_id, .. } => {
-            (Class::PartyRoom, party_id.clone(), O::PartyForward, Some((party_id.clone(), peer_id.clone())))
+            let params = vec![party_id.clone()];
+            (Class::PartyRoom, party_id.clone(), O::PartyForward, params, Some(peer_id.clone()))
         }
     };
-    let (party_id, caller) = about.unzip();
-    let call = Call {
-        params: party_id.into_iter().collect(),
-        caller,
-        body: wire::encode_question(origin, question)?.into_bytes(),
-        ..service_call(origin, operation)
-    };
+    let body = wire::encode_question(origin, question)?.into_bytes();
+    let call = Call { params, caller, body, ..service_call(origin, operation) };
     Ok(Errand::Call { class, name, call: Box::new(call) })
 }
 

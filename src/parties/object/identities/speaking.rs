@@ -115,15 +115,22 @@ impl PartyIdentities {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
+    /// A socket is gone. If somebody else says so, they may speak of an earlier socket of the same number; so the
+    /// gateway is told, and whoever sits there now falls silent instead of being one of two.
+    pub(super) fn release(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Stop> {
         let Release { peer_id, gateway, conn } = wire::parse_service(&call.body)?;
         let binding = store::load_binding(turn.sql, &peer_id)?;
         let seat = Seat { gateway, conn };
         if let Some(binding) = binding.filter(|binding| binding.seat == seat && binding.released_at.is_none()) {
+            let is_hearsay = call.params.first().is_some_and(|how| how == wire::HEARSAY);
+            let former = if is_hearsay { Some(seat.clone()) } else { binding.former.clone() };
             let mut batch = Batch::new(self.tally);
-            let released = Binding { released_at: Some(turn.now), ..binding };
+            let released = Binding { released_at: Some(turn.now), former, ..binding };
             batch.put_binding(Place::Taken, &peer_id, &released, BINDINGS_MAX);
             self.commit(turn, batch)?;
+            if is_hearsay {
+                self.displace(turn, Displaced { peer_id, seat })?;
+            }
         }
         Ok(Reply::json_text(String::from(wire::DONE)))
     }
