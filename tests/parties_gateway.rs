@@ -577,6 +577,43 @@ fn a_displaced_socket_falls_silent_and_stays_open() {
 }
 
 #[test]
+fn a_displacement_that_was_overtaken_by_a_claim_silences_nobody() {
+    let mut gateway = gateway();
+    let conn = gateway.open();
+    let mut claim = |gateway: &mut Gateway| {
+        gateway.stage.say(conn, r#"{"type":"auth","peer_id":"p"}"#);
+        let asked = gateway.one();
+        let stamp = asked.call.params[0].clone();
+        (asked, stamp)
+    };
+    let (first, first_stamp) = claim(&mut gateway);
+    gateway.tell(&first, claimed("p", &[]));
+    gateway.stage.evict();
+    let (second, second_stamp) = claim(&mut gateway);
+    assert!(second_stamp.parse::<u64>().unwrap() > first_stamp.parse::<u64>().unwrap());
+    let displace = |gateway: &mut Gateway, stamp: &str| {
+        let body = json!({ "peer_id": "p", "gateway": "x", "conn": conn }).to_string().into_bytes();
+        let call = Call {
+            principal: Principal::Service,
+            params: vec![stamp.to_owned()],
+            body,
+            ..call(Operation::PartyRelease)
+        };
+        assert_eq!(gateway.stage.call(&call).status, 200);
+    };
+    let holds = |gateway: &mut Gateway| {
+        gateway.service(Operation::PartyHolds, &json!({ "peer_id": "p", "conn": conn }))["holds"] == true
+    };
+    displace(&mut gateway, &first_stamp);
+    gateway.tell(&second, claimed("p", &[]));
+    assert!(holds(&mut gateway), "the second claim came after what displaced the first");
+    displace(&mut gateway, &first_stamp);
+    assert!(holds(&mut gateway));
+    displace(&mut gateway, &second_stamp);
+    assert!(!holds(&mut gateway));
+}
+
+#[test]
 fn what_a_party_sends_before_its_answer_is_sent_after_it() {
     let mut gateway = gateway();
     let conn = gateway.open();

@@ -112,6 +112,30 @@ fn an_id_with_a_token_or_a_key_is_spoken_for_with_the_token_only() {
 }
 
 #[test]
+fn a_release_that_was_overtaken_by_a_claim_releases_nothing() {
+    let mut shard = shard();
+    shard.stamped(Operation::PartyClaim, "7", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "6", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 409, "it was about an earlier socket");
+    shard.stamped(Operation::PartyClaim, "5", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "6", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 409, "the newest claim counts, not the last to come");
+    shard.stamped(Operation::PartyRelease, "8", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 200);
+    assert!(shard.stage.take_errands().is_empty(), "a gateway that released its own socket need not be told");
+}
+
+#[test]
+fn a_socket_that_others_call_gone_is_told_so() {
+    let mut shard = shard();
+    shard.stamped(Operation::PartyClaim, "7", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "hearsay", "p", ("07", 1));
+    let (_, class, name, call) = asked(&mut shard);
+    assert_eq!((class, name.as_str(), call.operation), (Class::PartyGateway, "07", Operation::PartyRelease));
+    assert_eq!(call.params, ["7"], "for the claim that it had");
+}
+
+#[test]
 fn without_anonymous_sockets_everybody_shows_a_token() {
     let mut shard = shard_with(&[("PARTY_TOKEN_KEY", KEY), ("PARTY_ANONYMOUS_SOCKETS", "false")]);
     assert_eq!(shard.claim("p", None, ("07", 1), HOME).status, 401);

@@ -98,6 +98,18 @@ impl Shard {
         self.service(Operation::PartyRelease, &release)
     }
 
+    /// A claim or release that says which one of its socket it is.
+    pub fn stamped(&mut self, operation: Operation, stamp: &str, peer_id: &str, (gateway, conn): (&str, u32)) -> Reply {
+        let message = json!({ "peer_id": peer_id, "token": null, "gateway": gateway, "conn": conn, "network": "n" });
+        let call = Call {
+            principal: Principal::Service,
+            params: vec![stamp.to_owned()],
+            body: message.to_string().into_bytes(),
+            ..call(operation)
+        };
+        self.stage.call(&call)
+    }
+
     pub fn member(&mut self, peer_id: &str, party_id: &str, state: &str) {
         let membership = json!({ "peer_id": peer_id, "party_id": party_id, "state": state });
         assert_eq!(self.service(Operation::PartyMembership, &membership).status, 200);

@@ -13,7 +13,7 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sockets::{FRAME_BYTES_MAX, Socket, SocketLimits, Sockets};
 use crate::kernel::sql::{Sql, Statement};
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::parties::gateway::{self, Effect, Gateway, Hold, Interest, MESSAGES_PER_MINUTE, Origin, Question};
 use crate::parties::token::shard_of_peer;
 use crate::parties::token::shard_of_token;
@@ -78,7 +78,7 @@ impl PartyGateway {
             _ if self.sockets.hear(conn, turn.now).is_err() => {
                 effects.push(Effect::Error(conn, String::from("Too many messages")));
             }
-            Some(Ok(said)) => self.gateway.hear(turn.now, conn, (said, text.unwrap_or_default()), &mut effects),
+            Some(Ok(said)) => self.gateway.hear(conn, (said, text.unwrap_or_default()), &mut effects),
             Some(Err(unclear)) => effects.push(Effect::Error(conn, unclear.0.to_owned())),
             None => effects.push(Effect::Error(conn, String::from("Frames must be text"))),
         }
@@ -154,7 +154,7 @@ impl PartyGateway {
     fn displace(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
         let Release { peer_id, conn, .. } = parse_service(&call.body)?;
         let mut effects = Vec::new();
-        self.gateway.displace(Conn(conn), &peer_id, &mut effects);
+        self.gateway.displace(Conn(conn), (&peer_id, stamp_of(call)), &mut effects);
         self.perform(turn, effects)?;
         Ok(Reply::json_text(String::from(DONE)))
     }
@@ -195,14 +195,14 @@ fn errand(origin: &Origin, question: Question) -> Result<Errand, Fault> {
     use Operation as O;
     let (class, name, operation, params, caller) = match &question {
         // A token alone says which shard knows it; one that says nothing is refused by any.
-        Question::Claim { peer_id, token, .. } => {
+        Question::Claim { peer_id, token, stamp, .. } => {
             let by_token = token.as_deref().filter(|_| peer_id.is_empty()).and_then(shard_of_token);
             let name = by_token.unwrap_or_else(|| shard_of_peer(peer_id));
-            (Class::PartyIdentities, name, O::PartyClaim, Vec::new(), None)
+            (Class::PartyIdentities, name, O::PartyClaim, vec![stamp.to_string()], None)
         }
-        Question::Release { peer_id, gateway, .. } => {
-            let params = gateway.iter().map(|_| HEARSAY.to_owned()).collect();
-            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, params, None)
+        Question::Release { peer_id, gateway, stamp, .. } => {
+            let how = if gateway.is_some() { HEARSAY.to_owned() } else { stamp.to_string() };
+            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, vec![how], None)
         }
         Question::Forget { peer_id, .. } => {
             (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyMembership, Vec::new(), None)
@@ -220,6 +220,11 @@ fn errand(origin: &Origin, question: Question) -> Result<Errand, Fault> {
     Ok(Errand::Call { class, name, call: Box::new(call) })
 }
 
+/// Which claim a message is about; one that does not say is about all there were.
+pub(super) fn stamp_of(call: &Call) -> u64 {
+    call.params.first().and_then(|stamp| stamp.parse().ok()).unwrap_or(SAFE_INTEGER_MAX)
+}
+
 /// The name of the object that holds the sockets of a client network.
 #[must_use]
 pub fn gateway_of(network: &ClientNetwork) -> String {
@@ -228,6 +233,7 @@ pub fn gateway_of(network: &ClientNetwork) -> String {
 
 impl Object for PartyGateway {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        self.gateway.begin(turn.now);
         let reply = match call.operation {
             Operation::PartyDeliver => self.deliver(turn, call),
             Operation::PartyHolds => self.say_holds(call),
@@ -258,6 +264,7 @@ impl Object for PartyGateway {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, conn: Conn, frame: Frame<'_>) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         if self.sockets.get(conn).is_none() {
             return Ok(());
         }
@@ -275,10 +282,12 @@ impl Object for PartyGateway {
     }
 
     fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         self.end(turn, conn)
     }
 
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         let told = wire::read_outcome(self.gateway.step_of(ticket), &outcome);
         let mut effects = Vec::new();
         self.gateway.told(ticket, told, &mut effects);
@@ -286,6 +295,7 @@ impl Object for PartyGateway {
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         let mut effects = Vec::new();
         self.gateway.settle(turn.now, &mut effects);
         self.perform(turn, effects)

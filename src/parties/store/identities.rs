@@ -5,7 +5,7 @@ use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 use crate::parties::creation::{Creation, Mark, REMEMBERED_MAX};
-use crate::parties::identity::{Binding, Identity, Oldest, Seat, StoredToken, Use};
+use crate::parties::identity::{Binding, Former, Identity, Oldest, Seat, StoredToken, Use};
 use crate::parties::token::TokenHash;
 
 /// Schema versions of a shard.
@@ -30,14 +30,14 @@ const PUT_TOKEN: &str = "INSERT OR REPLACE INTO token (hash, peer_id, network, m
 const SEE_TOKEN: &str = "UPDATE token SET seen_at = ?2, used = 1 WHERE hash = ?1";
 const REMOVE_TOKEN: &str = "DELETE FROM token WHERE hash = ?1";
 const REMOVE_TOKENS: &str = "DELETE FROM token WHERE peer_id = ?1";
-const BINDING: &str = "SELECT gateway, conn, network, since, released_at, former_gateway, former_conn \
-    FROM binding WHERE peer_id = ?1";
-const PUT_BINDING: &str = "INSERT OR REPLACE INTO binding (peer_id, gateway, conn, network, since, released_at, \
-    former_gateway, former_conn) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const FORMERS: &str = "SELECT peer_id, former_gateway, former_conn FROM binding \
+const BINDING: &str = "SELECT gateway, conn, network, since, released_at, stamp, former_gateway, former_conn, \
+    former_stamp FROM binding WHERE peer_id = ?1";
+const PUT_BINDING: &str = "INSERT OR REPLACE INTO binding (peer_id, gateway, conn, network, since, released_at, stamp, \
+    former_gateway, former_conn, former_stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const FORMERS: &str = "SELECT peer_id, former_gateway, former_conn, former_stamp FROM binding \
     WHERE former_gateway IS NOT NULL ORDER BY former_gateway LIMIT ?1";
-const CLEAR_FORMER: &str = "UPDATE binding SET former_gateway = NULL, former_conn = NULL \
-    WHERE peer_id = ?1 AND former_gateway = ?2 AND former_conn = ?3";
+const CLEAR_FORMER: &str = "UPDATE binding SET former_gateway = NULL, former_conn = NULL, former_stamp = NULL \
+    WHERE peer_id = ?1 AND former_gateway = ?2 AND former_conn = ?3 AND former_stamp = ?4";
 /// One whose socket is gone, if there is any.
 const REMOVE_OLDEST_BINDING: &str = "DELETE FROM binding WHERE peer_id = coalesce(\
     (SELECT peer_id FROM binding WHERE released_at IS NOT NULL ORDER BY released_at LIMIT 1), \
@@ -179,18 +179,28 @@ impl Batch {
             self.push(REMOVE_OLDEST_BINDING, Vec::new());
             self.tally.bindings -= 1;
         }
-        let Binding { seat: Seat { gateway, conn }, network, since, released_at, former } = binding;
-        let (gateway, network) = (gateway.as_str().into(), network.as_str().into());
-        let mut params = vec![peer_id.into(), gateway, (*conn).into(), network, (*since).into(), (*released_at).into()];
-        params.push(former.as_ref().map(|seat| seat.gateway.as_str()).into());
-        params.push(former.as_ref().map(|seat| seat.conn).into());
+        let Binding { seat, stamp, network, since, released_at, former } = binding;
+        let params = vec![
+            peer_id.into(),
+            seat.gateway.as_str().into(),
+            seat.conn.into(),
+            network.as_str().into(),
+            (*since).into(),
+            (*released_at).into(),
+            (*stamp).into(),
+            former.as_ref().map(|former| former.seat.gateway.as_str()).into(),
+            former.as_ref().map(|former| former.seat.conn).into(),
+            former.as_ref().map(|former| former.stamp).into(),
+        ];
         self.push(PUT_BINDING, params);
         self.tally.bindings += place.count();
     }
 
     /// Notes that the gateway of a socket knows that it speaks for the peer no longer.
-    pub(in crate::parties) fn clear_former(&mut self, peer_id: &str, former: &Seat) {
-        self.push(CLEAR_FORMER, vec![peer_id.into(), former.gateway.as_str().into(), former.conn.into()]);
+    pub(in crate::parties) fn clear_former(&mut self, peer_id: &str, former: &Former) {
+        let Former { seat: Seat { gateway, conn }, stamp } = former;
+        let params = vec![peer_id.into(), gateway.as_str().into(), (*conn).into(), (*stamp).into()];
+        self.push(CLEAR_FORMER, params);
     }
 
     /// Forgets who speaks for a peer.
@@ -321,15 +331,13 @@ fn parse_token(row: &Row) -> Result<StoredToken, Fault> {
 pub(in crate::parties) fn load_binding(sql: &dyn Sql, peer_id: &str) -> Result<Option<Binding>, Fault> {
     let rows = sql.read(Statement::new(BINDING, vec![peer_id.into()]))?;
     let parse = |row: &Row| {
-        let former = match row.text_or_null(5)? {
-            Some(gateway) => Some(Seat { gateway: gateway.to_owned(), conn: conn(row, 6)? }),
-            None => None,
-        };
+        let former = if row.text_or_null(6)?.is_some() { Some(former(row, 6)?) } else { None };
         Ok(Binding {
             seat: Seat { gateway: row.text(0)?.to_owned(), conn: conn(row, 1)? },
             network: row.text(2)?.to_owned(),
             since: row.time(3)?,
             released_at: row.unsigned_or_null(4)?.map(Timestamp::from_millis),
+            stamp: row.unsigned(5)?,
             former,
         })
     };
@@ -337,11 +345,14 @@ pub(in crate::parties) fn load_binding(sql: &dyn Sql, peer_id: &str) -> Result<O
 }
 
 /// Peers whose former sockets may not know that they are.
-pub(in crate::parties) fn load_formers(sql: &dyn Sql, limit: u64) -> Result<Vec<(String, Seat)>, Fault> {
+pub(in crate::parties) fn load_formers(sql: &dyn Sql, limit: u64) -> Result<Vec<(String, Former)>, Fault> {
     let rows = sql.read(Statement::new(FORMERS, vec![limit.into()]))?;
-    let parse =
-        |row: &Row| Ok((row.text(0)?.to_owned(), Seat { gateway: row.text(1)?.to_owned(), conn: conn(row, 2)? }));
-    rows.iter().map(parse).collect()
+    rows.iter().map(|row| Ok((row.text(0)?.to_owned(), former(row, 1)?))).collect()
+}
+
+fn former(row: &Row, first: usize) -> Result<Former, Fault> {
+    let seat = Seat { gateway: row.text(first)?.to_owned(), conn: conn(row, first + 1)? };
+    Ok(Former { seat, stamp: row.unsigned(first + 2)? })
 }
 
 fn conn(row: &Row, index: usize) -> Result<u32, Fault> {
