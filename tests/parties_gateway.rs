@@ -580,7 +580,7 @@ fn a_displaced_socket_falls_silent_and_stays_open() {
 fn a_displacement_that_was_overtaken_by_a_claim_silences_nobody() {
     let mut gateway = gateway();
     let conn = gateway.open();
-    let mut claim = |gateway: &mut Gateway| {
+    let claim = |gateway: &mut Gateway| {
         gateway.stage.say(conn, r#"{"type":"auth","peer_id":"p"}"#);
         let asked = gateway.one();
         let stamp = asked.call.params[0].clone();

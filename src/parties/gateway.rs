@@ -204,6 +204,7 @@ impl Gateway {
                 gateway.last_ticket = gateway.last_ticket.max(ticket.0);
                 gateway.by_ticket.insert(ticket, conn);
             }
+            gateway.last_stamp = gateway.last_stamp.max(line.asked_stamp);
             gateway.lines.insert(conn, line);
         }
         gateway
