@@ -9,12 +9,12 @@
     clippy::indexing_slicing
 )]
 
-mod parties_play;
+mod parties_world_play;
 mod support;
 
 use std::collections::BTreeMap;
 
-use parties_play::{Play, peer, play};
+use parties_world_play::{Play, peer, play};
 use serde_json::{Value, json};
 use support::body;
 use support::world::Client;

@@ -6,6 +6,7 @@ use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::parties::creation::is_party_id;
+use crate::parties::party_address;
 use crate::parties::token::{self, parse_authorization, shard_of_peer};
 use crate::parties::wire::identity::{NO_KEY, UNKNOWN_TOKEN, parse_peer_id, parse_service};
 use crate::parties::wire::problem::detail;
@@ -73,10 +74,11 @@ fn identities_of(settings: &Settings, token: &str) -> Result<(Class, String), Re
     Ok((Class::PartyIdentities, genuine.shard.name()))
 }
 
+/// A party's object: only ids that can have been made by us, or asked of us, are looked for.
 fn room(call: &Call) -> Result<(Class, String), Reply> {
-    let party_id = call.params.first().map(String::as_str).unwrap_or_default();
-    if is_party_id(party_id) {
-        return Ok((Class::PartyRoom, party_id.to_owned()));
+    let (class, party_id) = party_address(call)?;
+    if is_party_id(&party_id) {
+        return Ok((class, party_id));
     }
     Err(detail(404, &format!("Party {party_id} not found")))
 }
