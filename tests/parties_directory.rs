@@ -82,7 +82,7 @@ fn a_relay_is_listed_with_exactly_the_originals_six_members() {
         "capacity": 100,
         "registered_at": "2027-01-15T08:00:00.000000",
     });
-    assert_eq!(directory.list(""), [listed.clone()]);
+    assert_eq!(directory.list(""), std::slice::from_ref(&listed));
     directory.stage.evict();
     assert_eq!(directory.list(""), [listed], "and the same after a loss of memory");
 }
