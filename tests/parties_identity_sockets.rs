@@ -15,7 +15,7 @@ use parties_identity_support::{HOUR, KEY, MINUTE, Shard, from, shard, shard_with
 use serde_json::json;
 use support::body;
 use waystation::kernel::errand::{Errand, Failure, Outcome, Ticket};
-use waystation::kernel::object::{Answer, Call};
+use waystation::kernel::object::{Answer, Call, Principal};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 
@@ -123,6 +123,21 @@ fn a_release_that_was_overtaken_by_a_claim_releases_nothing() {
     shard.stamped(Operation::PartyRelease, "8", "p", ("07", 1));
     assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 200);
     assert!(shard.stage.take_errands().is_empty(), "a gateway that released its own socket need not be told");
+}
+
+#[test]
+fn what_objects_ask_is_refused_to_everybody_else() {
+    let mut shard = shard();
+    let token = shard.token("p");
+    for principal in [Principal::Anonymous, Principal::Peer, Principal::Operator] {
+        for operation in
+            [Operation::PartyAdmit, Operation::PartyClaim, Operation::PartyRelease, Operation::PartyMembership]
+        {
+            let wish = json!({ "token": token, "peer_id": "p", "gateway": "07", "conn": 1, "network": "n" });
+            let call = Call { principal, body: wish.to_string().into_bytes(), ..support::call(operation) };
+            assert_eq!(shard.stage.call(&call).status, 404, "{principal:?} {operation:?}");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::refused::is_intruding;
 use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
@@ -233,6 +234,9 @@ pub fn gateway_of(network: &ClientNetwork) -> String {
 
 impl Object for PartyGateway {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        if is_intruding(call) {
+            return Ok(detail(404, "Not Found").into());
+        }
         self.gateway.begin(turn.now);
         let reply = match call.operation {
             Operation::PartyDeliver => self.deliver(turn, call),
