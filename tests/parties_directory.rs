@@ -286,6 +286,18 @@ fn list_with_servers(directory: &mut Directory, operation: Call, outcome: Outcom
 }
 
 #[test]
+fn a_thousand_lists_wait_for_the_bootstrap_registry_and_no_more() {
+    let mut directory = directory();
+    directory.register("p", &relay("r1"));
+    let wish = Call { query: String::from("include=servers"), ..call(Operation::PartyRelayList) };
+    for _ in 0..1_000 {
+        assert!(matches!(directory.stage.begin(&wish), Answer::Later(_)));
+    }
+    let Answer::Now(reply) = directory.stage.begin(&wish) else { panic!("one more waits") };
+    assert_eq!(body(&reply)["relays"].as_array().unwrap().len(), 1, "ours are listed all the same");
+}
+
+#[test]
 fn the_bootstrap_registrys_servers_are_listed_on_request() {
     let mut directory = directory();
     directory.register("p", &relay("r1"));

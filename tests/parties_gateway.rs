@@ -383,6 +383,34 @@ fn a_client_that_never_waits_is_cut_off_and_its_peer_is_free() {
 }
 
 #[test]
+fn a_quarter_of_a_mebibyte_waits_and_no_more() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    let long = "x".repeat(60_000);
+    let beat = json!({ "type": "heartbeat", "party_id": PARTY, "peer_id": "p", "x": long }).to_string();
+    for _ in 0..5 {
+        gateway.stage.say(conn, &beat);
+    }
+    assert_eq!(gateway.stage.closed(conn), None);
+    gateway.stage.say(conn, &beat);
+    assert_eq!(gateway.stage.closed(conn), Some((4008, "Too many messages waiting")));
+}
+
+#[test]
+fn a_party_that_talks_before_it_answers_is_heard_sixty_four_times() {
+    let mut gateway = gateway();
+    let conn = gateway.open();
+    gateway.stage.say(conn, &join(PARTY, "p"));
+    gateway.grant("p", &[]);
+    let asked = gateway.one();
+    for _ in 0..70 {
+        gateway.deliver(PARTY, &[conn], r#"{"n":2}"#);
+    }
+    gateway.tell(&asked, forwarded(&[]));
+    assert_eq!(gateway.stage.inbox(conn).len(), 64);
+}
+
+#[test]
 fn a_socket_says_three_hundred_things_a_minute_and_nothing_large() {
     let mut gateway = gateway();
     let conn = gateway.member("p");

@@ -18,6 +18,7 @@ use waystation::kernel::errand::{Errand, Failure, Outcome, Ticket};
 use waystation::kernel::object::{Answer, Call, Principal};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
+use waystation::parties::identity::{BINDINGS_MAX, MEMBERSHIPS_MAX};
 
 const HOME: &str = "203.0.113.1";
 const AWAY: &str = "198.51.100.7";
@@ -123,6 +124,56 @@ fn a_release_that_was_overtaken_by_a_claim_releases_nothing() {
     shard.stamped(Operation::PartyRelease, "8", "p", ("07", 1));
     assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 200);
     assert!(shard.stage.take_errands().is_empty(), "a gateway that released its own socket need not be told");
+}
+
+#[test]
+fn a_full_shard_forgets_sockets_that_are_gone_before_living_ones() {
+    let mut shard = shard();
+    shard.fill_with_sockets(BINDINGS_MAX, MEMBERSHIPS_MAX);
+    assert_eq!(shard.claim("bound0", None, ("09", 1), AWAY).status, 409, "the oldest is alive");
+    assert_eq!(shard.claim("new", None, ("09", 1), AWAY).status, 200);
+    assert_eq!(shard.rows("binding"), BINDINGS_MAX);
+    assert_eq!(shard.claim("bound0", None, ("09", 1), AWAY).status, 409, "and not forgotten");
+    shard.member("new", "aaaaaaaaaaaa", "joined");
+    assert_eq!(shard.rows("membership"), MEMBERSHIPS_MAX);
+    assert_eq!(body(&shard.claim("new", None, ("09", 1), AWAY))["parties"], json!(["aaaaaaaaaaaa"]));
+}
+
+#[test]
+fn a_network_begins_thirty_parties_a_minute() {
+    let mut shard = shard();
+    let begin = |shard: &mut Shard, peer_id: &str, index: usize| {
+        let wish =
+            PARTY.replace(r#""peer_id":"p""#, &format!(r#""peer_id":"{peer_id}""#)).replace("LAN", &format!("{index}"));
+        matches!(shard.create(peer_id, None, &wish), Answer::Later(_))
+    };
+    for index in 0..30 {
+        assert!(begin(&mut shard, ["a", "b", "c", "d"][index % 4], index), "{index}");
+    }
+    assert!(!begin(&mut shard, "d", 30));
+    shard.stage.wait(2_000);
+    assert!(begin(&mut shard, "d", 30));
+}
+
+#[test]
+fn a_thousand_requests_wait_for_their_parties_and_no_more() {
+    let mut shard = shard();
+    let mut begin = |index: u32| {
+        let peer_id = format!("p{index}");
+        let wish = PARTY.replace(r#""peer_id":"p""#, &format!(r#""peer_id":"{peer_id}""#));
+        let call = Call {
+            principal: Principal::Peer,
+            caller: Some(peer_id),
+            client: from(index),
+            body: wish.into_bytes(),
+            ..support::call(Operation::PartyCreate)
+        };
+        shard.stage.begin(&call)
+    };
+    for index in 0..1_000 {
+        assert!(matches!(begin(index), Answer::Later(_)), "{index}");
+    }
+    assert!(matches!(begin(1_000), Answer::Now(reply) if reply.status == 503));
 }
 
 #[test]
