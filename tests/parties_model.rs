@@ -555,7 +555,7 @@ fn check(world: &mut World, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn everybody_always_knows_who_is_there_with_and_without_hibernation(events in prop::collection::vec(event(), 1..80)) {

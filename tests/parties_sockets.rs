@@ -384,11 +384,30 @@ fn sockets_strangers_messages_and_their_sizes_are_limited() {
     play.stage.say(conn, &format!("{{\"type\":\"{}\"}}", "x".repeat(64 * 1024)));
     assert_eq!(play.stage.closed(conn), Some((1009, "Message too large")));
     assert_eq!(play.detail_of("host", "guest")["online"], false);
+    play.ask(Op::PartySettings, "host", &[], &json!({ "peers_max": 256 }));
     let full = (0..700).find(|number| {
-        let open = of(Op::PartySocket, &format!("p{number}"), &[], &NULL);
-        play.stage.try_open(&open).is_err_and(|refusal| refusal.status == 503)
+        let name = format!("p{}", number / 4);
+        play.join(&name);
+        play.stage.try_open(&of(Op::PartySocket, &name, &[], &NULL)).is_err_and(|refusal| refusal.status == 503)
     });
     assert_eq!(full, Some(600));
+}
+
+#[test]
+fn outsiders_can_neither_fill_a_party_nor_stay() {
+    let mut play = two();
+    let outsiders: Vec<Conn> = (0..64).map(|number| play.open(&format!("x{number}"))).collect();
+    let refused = play.stage.try_open(&of(Op::PartySocket, "late", &[], &NULL)).unwrap_err();
+    assert_eq!(refused.status, 503);
+    let guest = play.open("guest");
+    let frame = play.join_frame("x0");
+    play.say(outsiders[0], &frame);
+    play.wait(60_000);
+    assert_eq!((play.stage.closed(guest), play.stage.closed(outsiders[0])), (None, None));
+    assert!(outsiders[1..].iter().all(|conn| play.stage.closed(*conn) == Some((4403, "Not a member"))));
+    play.leave("host", "guest");
+    play.wait(60_000);
+    assert_eq!(play.stage.closed(guest), Some((4403, "Not a member")), "who is kicked has as long");
 }
 
 #[test]
@@ -488,4 +507,18 @@ fn what_waits_for_a_slow_gateway_is_bounded_and_made_good() {
     play.settle();
     play.wait(5_000);
     assert!(copy_of(&play.far_inbox(&far(1))).peers().contains(&String::from("late")));
+}
+
+#[test]
+fn only_gateways_forward_and_only_what_can_be_read() {
+    let mut play = two();
+    let forward = json!({ "gateway": "g", "conn": 1, "wish": "resume" });
+    let mut call = of(Op::PartyForward, "guest", &[], &forward);
+    assert_eq!(play.stage.call(&call).status, 404, "a peer");
+    call.principal = waystation::kernel::object::Principal::Service;
+    assert_eq!(play.stage.call(&call).status, 200);
+    call.body = b"{}".to_vec();
+    assert_eq!(play.stage.call(&call).status, 422);
+    call.caller = None;
+    assert_eq!(play.stage.call(&call).status, 401);
 }

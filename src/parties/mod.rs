@@ -27,8 +27,8 @@
 //! - A refusal changes nothing, but for the counting of wrong passwords and invites ([`tries`]).
 //! - Other objects are told of joining and leaving until they have heard it ([`announcements`]).
 //! - Everything a stranger can add to is bounded: members 256, addresses 1,024, invites 64, bans 256, signals 64 a peer
-//!   and 4,096 a party, sockets 600 of the party's own and 4 a peer, networks that guessed 256, announcements 1,024 and
-//!   a party's members.
+//!   and 4,096 a party, sockets 600 of the party's own (4 a peer, 64 of outsiders), networks that guessed 256,
+//!   announcements 1,024 and a party's members.
 //!
 //! # Where state lives
 //!
