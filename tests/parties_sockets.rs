@@ -192,11 +192,13 @@ fn everybody_is_told_when_the_host_goes_and_hears_nothing_afterwards() {
     let mut play = two();
     let (host, guest, remote) = (play.open("host"), play.open("guest"), far(1));
     play.far_say(&remote, "x", &play.join_frame("x"));
-    (play.inbox(host), play.inbox(guest), play.far_inbox(&remote));
+    play.inbox(host);
+    play.inbox(guest);
+    play.far_inbox(&remote);
     play.say(host, &json!({ "type": "leave_party", "party_id": PARTY, "peer_id": "host" }));
     let left = json!({ "type": "peer_left", "party_id": PARTY, "peer_id": "host" });
     for frames in [play.inbox(host), play.inbox(guest), play.far_inbox(&remote)] {
-        assert_eq!(frames, [left.clone()]);
+        assert_eq!(frames, std::slice::from_ref(&left));
     }
     play.create("y");
     assert!(play.inbox(guest).is_empty() && play.far_inbox(&remote).is_empty());
@@ -206,7 +208,8 @@ fn everybody_is_told_when_the_host_goes_and_hears_nothing_afterwards() {
 fn a_kicked_peers_sockets_hear_it_and_then_nothing() {
     let mut play = two();
     let (host, guest) = (play.open("host"), play.open("guest"));
-    (play.inbox(host), play.inbox(guest));
+    play.inbox(host);
+    play.inbox(guest);
     play.say(host, &json!({ "type": "leave_party", "party_id": PARTY, "peer_id": "guest" }));
     assert_eq!(play.types(guest), ["peer_left"]);
     assert_eq!(play.types(host), ["peer_left"]);
@@ -294,7 +297,7 @@ fn stamp_ms(naive: &str) -> u64 {
     (0..10_000_000)
         .step_by(500)
         .map(|ms| start.plus(ms))
-        .find(|at| at.to_iso().starts_with(&naive[..23]))
+        .find(|at| at.to_iso().starts_with(naive.get(..23).unwrap()))
         .unwrap()
         .as_millis()
 }
@@ -381,11 +384,30 @@ fn sockets_strangers_messages_and_their_sizes_are_limited() {
     play.stage.say(conn, &format!("{{\"type\":\"{}\"}}", "x".repeat(64 * 1024)));
     assert_eq!(play.stage.closed(conn), Some((1009, "Message too large")));
     assert_eq!(play.detail_of("host", "guest")["online"], false);
+    play.ask(Op::PartySettings, "host", &[], &json!({ "peers_max": 256 }));
     let full = (0..700).find(|number| {
-        let open = of(Op::PartySocket, &format!("p{number}"), &[], &NULL);
-        play.stage.try_open(&open).is_err_and(|refusal| refusal.status == 503)
+        let name = format!("p{}", number / 4);
+        play.join(&name);
+        play.stage.try_open(&of(Op::PartySocket, &name, &[], &NULL)).is_err_and(|refusal| refusal.status == 503)
     });
     assert_eq!(full, Some(600));
+}
+
+#[test]
+fn outsiders_can_neither_fill_a_party_nor_stay() {
+    let mut play = two();
+    let outsiders: Vec<Conn> = (0..64).map(|number| play.open(&format!("x{number}"))).collect();
+    let refused = play.stage.try_open(&of(Op::PartySocket, "late", &[], &NULL)).unwrap_err();
+    assert_eq!(refused.status, 503);
+    let guest = play.open("guest");
+    let frame = play.join_frame("x0");
+    play.say(outsiders[0], &frame);
+    play.wait(60_000);
+    assert_eq!((play.stage.closed(guest), play.stage.closed(outsiders[0])), (None, None));
+    assert!(outsiders[1..].iter().all(|conn| play.stage.closed(*conn) == Some((4403, "Not a member"))));
+    play.leave("host", "guest");
+    play.wait(60_000);
+    assert_eq!(play.stage.closed(guest), Some((4403, "Not a member")), "who is kicked has as long");
 }
 
 #[test]
@@ -452,4 +474,51 @@ fn a_listener_that_was_lost_has_its_party_back_when_it_speaks() {
         play.far_say(&far(1), "guest", &json!({ "type": "heartbeat", "party_id": PARTY, "peer_id": "guest" }));
     assert!(answered.subscribed);
     assert_eq!(copy_of(&play.far_inbox(&far(1))).peers(), ["guest", "host"]);
+}
+
+#[test]
+fn a_gateway_is_sent_one_delivery_at_a_time_so_that_frames_keep_their_order() {
+    let mut play = two();
+    play.forward(&far(1), "guest", ForwardWish::Resume);
+    play.far_inbox(&far(1));
+    for number in 0..5 {
+        let signal = json!({ "to_peer_id": "guest", "signal_data": { "n": number } });
+        play.stage.call(&of(Op::PartySignalSend, "host", &[], &signal));
+    }
+    assert_eq!(play.stage.errands.len(), 1);
+    play.settle();
+    let numbers: Vec<Value> = play.far_inbox(&far(1)).iter().map(|frame| frame["signal_data"]["n"].clone()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4].map(Value::from));
+}
+
+#[test]
+fn what_waits_for_a_slow_gateway_is_bounded_and_made_good() {
+    let mut play = two();
+    play.forward(&far(1), "guest", ForwardWish::Resume);
+    play.far_inbox(&far(1));
+    for _ in 0..700 {
+        let signal = json!({ "to_peer_id": "guest", "signal_data": { "x": "y".repeat(16_000) } });
+        play.stage.call(&of(Op::PartySignalSend, "host", &[], &signal));
+    }
+    let body = json!({ "party_id": PARTY, "peer_info": play.me("late") });
+    play.stage.call(&of(Op::PartyJoin, "late", &[], &body));
+    let memory = format!("{:?}", play.stage.object).len();
+    assert!(memory < 20 << 20, "{memory}");
+    play.settle();
+    play.wait(5_000);
+    assert!(copy_of(&play.far_inbox(&far(1))).peers().contains(&String::from("late")));
+}
+
+#[test]
+fn only_gateways_forward_and_only_what_can_be_read() {
+    let mut play = two();
+    let forward = json!({ "gateway": "g", "conn": 1, "wish": "resume" });
+    let mut call = of(Op::PartyForward, "guest", &[], &forward);
+    assert_eq!(play.stage.call(&call).status, 404, "a peer");
+    call.principal = waystation::kernel::object::Principal::Service;
+    assert_eq!(play.stage.call(&call).status, 200);
+    call.body = b"{}".to_vec();
+    assert_eq!(play.stage.call(&call).status, 422);
+    call.caller = None;
+    assert_eq!(play.stage.call(&call).status, 401);
 }
