@@ -474,7 +474,7 @@ fn trace<O: Object>(mut play: Play<O>, memory: Memory) -> Vec<(Conn, Vec<Value>)
 /// Steps by chance: what every socket is told, how it ends, and what is stored.
 fn chance<O: Object>(mut play: Play<O>, steps: &[(u8, u8)], memory: Memory) -> (Vec<Value>, Vec<String>) {
     play.room.evict_always = memory == Memory::LostAlways;
-    let mut conns = vec![play.open(), play.open()];
+    let mut conns = [play.open(), play.open()];
     let mut challenges: Vec<Value> = vec![json!({ "nonce": "0".repeat(64), "regions": [] }); 2];
     let mut trace = Vec::new();
     for (step, who) in steps {

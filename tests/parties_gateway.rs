@@ -192,6 +192,23 @@ fn every_type_of_signaling_and_relay_is_left_to_them() {
 }
 
 #[test]
+fn a_socket_that_was_handed_over_counts_until_it_ends_and_takes_its_bearer_along() {
+    let limits = settings(&[("SIGNAL_SOCKETS_PER_ADDRESS", "1")]);
+    let mut stage = Stage::new(limits, PartyGateway::MIGRATIONS, PartyGateway::load);
+    let upgrade = Call { bearer: Some(String::from("session")), ..call(Operation::SignalShared) };
+    let first = stage.open(&upgrade);
+    stage.evict();
+    stage.say(first, r#"{"type":"ping"}"#);
+    let (_, _, _, handed, _) = stage.transfers.remove(0);
+    assert_eq!(handed.bearer.as_deref(), Some("session"));
+    let second = stage.open(&upgrade);
+    assert_eq!(stage.closed(second).unwrap().0, 1013);
+    stage.leave(first);
+    let third = stage.open(&upgrade);
+    assert_eq!(stage.closed(third), None);
+}
+
+#[test]
 fn bytes_are_read_as_text_where_they_are_text() {
     let mut gateway = gateway();
     let (text, bytes) = (gateway.open(), gateway.open());

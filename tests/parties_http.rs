@@ -446,18 +446,3 @@ fn probing_answers() {
     let mut play = play();
     assert_eq!(play.stage.call(&support::call(Op::Probe)).body, r#"{"ok":true}"#);
 }
-
-#[test]
-fn a_call_goes_to_its_partys_object_and_nonsense_to_none() {
-    let address = |party_id: &str| {
-        let mut call = of(Op::PartyRead, "a", &[], &NULL);
-        call.params = vec![party_id.to_owned()];
-        waystation::parties::party_address(&call)
-    };
-    let (class, name) = address(PARTY).unwrap();
-    assert_eq!((class.name(), name.as_str()), ("PartyRoom", PARTY));
-    for nonsense in ["", "a b", "../x", "é", &"x".repeat(21)] {
-        let refused = address(nonsense).unwrap_err();
-        assert_eq!((refused.status, json_of(&refused)), (404, detail(&format!("Party {nonsense} not found"))));
-    }
-}

@@ -275,7 +275,6 @@ impl<O: Object> Stage<O> {
                 assert!(self.answers.insert(ticket, reply).is_none(), "{ticket:?} is answered once");
             }
             Action::Transfer { conn, class, name, call, first } => {
-                self.attachments.remove(&conn);
                 self.transfers.push((conn, class, name, *call, first));
             }
         }

@@ -29,6 +29,9 @@ const LOBBY: &str = "lobby";
 /// Bytes of a query string that are handed over.
 const QUERY_BYTES_MAX: usize = 1_000;
 
+/// Bytes of a bearer token that are handed over; a session token has some 500.
+const BEARER_BYTES_MAX: usize = 4_096;
+
 /// No frame that is text can be this one, and no JSON is: stands for bytes that are no text.
 const NOT_TEXT: &str = "\u{fffd}";
 
@@ -93,13 +96,14 @@ impl PartyGateway {
         self.gateway.open(conn, origin);
     }
 
-    /// The socket is none of ours: it goes where it would have gone without us.
+    /// The socket is none of ours: it goes where it would have gone without us. It counts here until it ends, so that
+    /// an address has no more of them than elsewhere.
     fn transfer(&mut self, turn: &mut Turn<'_>, conn: Conn, first: &str) {
         let Some(socket) = self.sockets.get(conn) else { return };
-        let Door { request_id, query } = socket.dialect.clone();
+        let Door { request_id, query, bearer } = socket.dialect.clone();
         let origin = Origin { network: socket.network.clone(), request_id };
-        let call = Call { query, principal: Principal::Anonymous, ..service_call(&origin, Operation::SignalShared) };
-        self.sockets.leave(conn);
+        let call =
+            Call { query, bearer, principal: Principal::Anonymous, ..service_call(&origin, Operation::SignalShared) };
         turn.actions.push(Action::Transfer {
             conn,
             class: Class::SignalingRoom,
@@ -258,6 +262,7 @@ impl Object for PartyGateway {
         let door = Door {
             request_id: call.request_id.chars().take(64).collect(),
             query: Some(call.query.clone()).filter(|query| query.len() <= QUERY_BYTES_MAX).unwrap_or_default(),
+            bearer: call.bearer.clone().filter(|bearer| bearer.len() <= BEARER_BYTES_MAX),
         };
         let network = call.client.clone();
         let attachment = wire::encode_kept(&door, &network, 0, None)?;

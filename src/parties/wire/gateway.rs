@@ -196,6 +196,8 @@ pub struct Door {
     pub request_id: String,
     /// The query string.
     pub query: String,
+    /// The bearer token that the client showed, which the other room may know.
+    pub bearer: Option<String>,
 }
 
 /// What is kept with a socket.
@@ -216,6 +218,8 @@ struct KeptBody {
     n: ClientNetwork,
     r: String,
     q: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    b: Option<String>,
     f: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     l: Option<LineBody>,
@@ -256,10 +260,12 @@ pub fn encode_kept(
     free_at_us: u64,
     line: Option<&Line>,
 ) -> Result<String, Fault> {
-    let body = |line| KeptBody {
+    let body = |line: Option<LineBody>| KeptBody {
         n: network.clone(),
         r: door.request_id.clone(),
         q: door.query.clone(),
+        // A socket of ours has no use for it.
+        b: door.bearer.clone().filter(|_| line.is_none()),
         f: free_at_us,
         l: line,
     };
@@ -319,7 +325,7 @@ fn step(body: StepBody) -> Step {
 /// Errors: [`Fault::Corrupt`] when this code did not write it.
 pub fn decode_kept(text: &str) -> Result<Kept, Fault> {
     let corrupt = |error| Fault::Corrupt(format!("a gateway socket's attachment: {error}"));
-    let KeptBody { n, r, q, f, l } = serde_json::from_str(text).map_err(corrupt)?;
+    let KeptBody { n, r, q, b, f, l } = serde_json::from_str(text).map_err(corrupt)?;
     let origin = Origin { network: n.clone(), request_id: r.clone() };
     let line = l.map(|body| Line {
         origin,
@@ -334,5 +340,5 @@ pub fn decode_kept(text: &str) -> Result<Kept, Fault> {
         has_lost: body.lost,
         early: Vec::new(),
     });
-    Ok(Kept { door: Door { request_id: r, query: q }, network: n, free_at_us: f, line })
+    Ok(Kept { door: Door { request_id: r, query: q, bearer: b }, network: n, free_at_us: f, line })
 }
