@@ -6,6 +6,7 @@ import { at } from "./lib/run.mjs";
 import { bold, dim, green, main, red, say, seconds } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 import * as cases from "../bench/cases.mjs";
+import { drive, HOT_PEERS, PARTIES, PEERS, prepareHotParty, prepareParties } from "../bench/party.mjs";
 import { audience, relayList, rendezvous } from "../bench/relay.mjs";
 import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
 import { startServer, STATE } from "../bench/servers.mjs";
@@ -210,6 +211,27 @@ async function scaled(servers, name, sizes, prepare, { unit, operation }) {
   report(`  growth, ${more} against ${less}`, "", { ours: value, value, target: { most: 1.2 }, detail });
 }
 
+/** Many small parties, and one that everybody is in. */
+async function parties(servers) {
+  if (skipped("party")) return;
+  const cases = [
+    [`${PARTIES} parties of ${PEERS}`, prepareParties, [1, 16, 64]],
+    [`hot party of ${HOT_PEERS}`, prepareHotParty, [16]],
+  ];
+  for (const [where, prepare, lanes] of cases) {
+    const members = {};
+    for (const [who, server] of Object.entries(servers)) members[who] = await prepare(server);
+    for (const what of ["heartbeat", "get", "join"]) {
+      for (const count of lanes) {
+        const mine = drive(members.ours, what, count);
+        const its = drive(members.floor, what, count);
+        const both = await throughput(servers, `party ${what}, ${where}, ${count} connections`, mine, its);
+        if (both) report("  p99", "ms", { ours: both.ours.p99Ms, floor: both.floor.p99Ms });
+      }
+    }
+  }
+}
+
 async function relayRegistry() {
   if (!skipped("rendezvous")) {
     await freshPair((servers) => scaled(servers, "rendezvous", LIVE_ENTRIES, rendezvous, { unit: "live", operation: "registered" }));
@@ -276,6 +298,7 @@ await main(async () => {
   await idleSockets();
   await growth();
   await relayRegistry();
+  await freshPair(parties);
   mkdirSync(at("bench/results"), { recursive: true });
   const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };
   writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);

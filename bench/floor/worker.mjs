@@ -2,6 +2,9 @@
 // ours keeps (attachments for sockets, rows for servers and for what relay.mjs lists) and checks nothing.
 import { DurableObject } from "cloudflare:workers";
 
+import { toParty } from "./party.mjs";
+
+export { Party } from "./party.mjs";
 export { Relay } from "./relay.mjs";
 
 const json = (text) => new Response(text, { headers: { "Content-Type": "application/json" } });
@@ -11,6 +14,7 @@ export default {
     const path = new URL(request.url).pathname;
     if (path === "/signaling") return env.ROOM.getByName("lobby").fetch(request);
     if (path.startsWith("/relay/")) return env.RELAY.getByName(path.slice(7)).fetch(request);
+    if (path.startsWith("/parties")) return toParty(request, env);
     if (path.startsWith("/servers")) return env.REGISTRY.getByName("global").fetch(request);
     return json('{"hello":"world"}');
   },

@@ -211,7 +211,11 @@ async fn enter_room(request: &JsValue, env: &JsValue, room: Room, call: Call, vi
         return upgrade(env, class, &name, &call, visit).await;
     }
     let body = Uint8Array::from(call.body.as_slice());
-    visit.answer_or_fail(call_through(env, (class, &name), &call, body).await)
+    let reply = call_through(env, (class, &name), &call, body).await;
+    if let Ok(reply) = &reply {
+        rooms::forget_after(call.operation, reply);
+    }
+    visit.answer_or_fail(reply)
 }
 
 /// Asks an object, and whichever it refers to: objects cannot call one another within an event, so an answer may be a

@@ -16,4 +16,5 @@ mod ambient;
 mod bindings;
 mod errands;
 mod objects;
+mod rooms;
 mod sql;

@@ -1,0 +1,3 @@
+//! The conductors of parties, one per object class.
+
+pub mod door;
