@@ -9,7 +9,7 @@ import {
 } from './support/party.ts';
 import { endPlanes, planeOf, RemoteControlPlane } from './support/party-plane.ts';
 import { assertCalm, assertNoLeak, pause, Service, until } from './support/service.ts';
-import type { Settings } from './support/service.ts';
+import type { Answer, Settings } from './support/service.ts';
 
 const TOKEN_TTL_MS = 3000;
 const PEER_TTL_MS = 2000;
@@ -165,6 +165,38 @@ describe('other settings', () => {
     service.settings = { ...service.settings, PARTY_TOKEN_KEY: '4e'.repeat(32) };
     await service.boot();
     assertDetail(await peer.ask('GET', `/parties/${party}`), 401, 'Invalid or expired token');
+  }));
+});
+
+describe('nothing grows without end', { concurrency: true }, () => {
+  /** Asks until it is refused, and says after how many times. */
+  async function refusal(ask: (i: number) => Promise<Answer>, max: number): Promise<Answer> {
+    for (let i = 0; i < max; i += 1) {
+      const answer = await ask(i);
+      if (answer.status !== 200) return answer;
+    }
+    return assert.fail(`still accepted after ${max} times`);
+  }
+
+  test('one peer opens and joins only so many parties, and registers so many relays', () => withService(PARTY_SETTINGS, async (service) => {
+    const peer = await Peer.of(service);
+    const refused = await refusal((i) => peer.tryCreate(`LAN ${i}`), 600);
+    assert.ok([409, 429].includes(refused.status), refused.text);
+    const relay = await refusal((i) => peer.ask('POST', '/relays', { relay_id: `r-${i}`, public_ip: '203.0.113.9', port: 51820 }), 1100);
+    assert.ok([409, 429].includes(relay.status), relay.text);
+    const other = await Peer.of(service);
+    await other.create();
+    assertOk(await other.ask('POST', '/relays', { relay_id: 'other', public_ip: '203.0.113.9', port: 51820 }));
+  }));
+
+  test('latencies of relays are counted', () => withService(PARTY_SETTINGS, async (service) => {
+    const peer = await Peer.of(service);
+    const party = await peer.create();
+    const report = (count: number): Promise<Answer> => peer.ask('PUT', `/parties/${party}/peers/${peer.id}/latencies`, {
+      latencies: Object.fromEntries(Array.from({ length: count }, (_, i) => [`r${i}`, i])),
+    });
+    assertOk(await report(10));
+    assertInvalid(await report(2500));
   }));
 });
 

@@ -76,7 +76,7 @@ describe('after more than ten idle seconds', { concurrency: true }, () => {
     assert.equal(thief.count('party_update'), 0);
   });
 
-  test('a sleeper that closes is soon not online, and comes back', async () => {
+  test('a sleeper is online, and comes back after it has closed', async () => {
     const [host, guest] = [await Peer.of(service), await Peer.of(service)];
     const party = await host.create();
     await guest.join(party);

@@ -197,7 +197,7 @@ describe('who a socket may be', () => {
     await guest.error();
     guest.send({ type: 'register_party', party_id: newPartyId(), name: 'LAN', host_peer: other });
     await guest.error();
-    guest.leaveParty(party, host.myPeerId);
+    guest.send({ type: 'leave_party', party_id: party, peer_id: host.myPeerId });
     await guest.error();
     await host.settle(party);
     await host.knows(party, [host.myPeerId, guest.myPeerId]);
@@ -256,6 +256,14 @@ describe('who a socket may be', () => {
     }
     await plane.settle(party);
     assert.deepEqual(Object.keys((await host.read(party)).peers).sort(), [host.id, guest.id].sort());
+  });
+
+  test('a token says whose it is, without a peer_id beside it', async () => {
+    const host = await Peer.of(service);
+    const party = await host.create();
+    const plane = await open({ token: host.token });
+    await plane.knows(party, [host.id]);
+    plane.calm();
   });
 
   test('who has a token cannot be claimed without it, also when no socket of it is open', async () => {
