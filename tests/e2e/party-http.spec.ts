@@ -186,7 +186,7 @@ describe('identities', () => {
     assertDetail(await b.ask('GET', `/parties/${party}`), 403);
   });
 
-  test('a revoked token is unknown at once, others of the peer live on; or all end', async () => {
+  test('a revoked token is unknown at once, and all of a peer end together when it asks', async () => {
     const peer = await Peer.of(service);
     const other = await Peer.of(service);
     await peer.create();
