@@ -16,9 +16,9 @@ before(async () => {
 });
 afterEach(() => endPlanes(service));
 after(async () => {
+  await service.stop();
   assertCalm(service);
   assertNoLeak(service, partySecrets);
-  await service.stop();
 });
 
 /** Every route that needs a token, with a body that is valid in form. */

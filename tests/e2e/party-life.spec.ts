@@ -247,9 +247,9 @@ describe('relays', () => {
     service = await Service.start({ ...PARTY_SETTINGS, SERVER_REGISTRY_SECRET: REGISTRY_SECRET });
   });
   after(async () => {
+    await service.stop();
     assertCalm(service);
     assertNoLeak(service, [...partySecrets, REGISTRY_SECRET]);
-    await service.stop();
   });
   const registry = { headers: { Authorization: `Bearer ${REGISTRY_SECRET}` } };
   const wish = (more: Record<string, unknown> = {}): Record<string, unknown> => ({ relay_id: `r-${hex(4)}`, public_ip: '203.0.113.9', port: 51820, ...more });

@@ -15,9 +15,9 @@ before(async () => {
 });
 afterEach(() => endPlanes(service));
 after(async () => {
+  await service.stop();
   assertCalm(service);
   assertNoLeak(service, partySecrets);
-  await service.stop();
 });
 
 /** A host with its party, and guests who are in it. */

@@ -27,9 +27,9 @@ describe('after more than ten idle seconds', { concurrency: true }, () => {
     service = await Service.start(PARTY_SETTINGS);
   });
   after(async () => {
+    await service.stop();
     endPlanes(service);
     assertCalm(service);
-    await service.stop();
   });
 
   test('anonymous sockets at /ws still are who they were, in their party', async () => {

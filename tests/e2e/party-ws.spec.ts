@@ -13,9 +13,9 @@ before(async () => {
 });
 afterEach(() => endPlanes(service));
 after(async () => {
+  await service.stop();
   assertCalm(service);
   assertNoLeak(service, [...partySecrets, ...secrets]);
-  await service.stop();
 });
 
 const open = (options = {}): Promise<RemoteControlPlane> => RemoteControlPlane.open(service, options);
