@@ -19,7 +19,7 @@ pub mod refusal;
 pub mod relays;
 pub mod signals;
 pub mod socket;
-mod store;
+pub mod store;
 pub mod token;
 pub mod tries;
 pub mod wire;
