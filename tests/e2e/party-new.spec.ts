@@ -72,8 +72,8 @@ describe('settings', () => {
     assertDetail(await (guest as Peer).ask('PUT', `/parties/${party}/settings`, { name: 'Mine' }), 403);
     assertDetail(await (await Peer.of(service)).ask('PUT', `/parties/${party}/settings`, { name: 'Mine' }), 403);
     for (const [wrong, at] of [
-      [{ name: '' }, 'name'], [{ name: 'x'.repeat(101) }, 'name'], [{ name: null }, 'name'], [{ peers_max: 1 }, 'peers_max'],
-      [{ peers_max: 257 }, 'peers_max'], [{ peers_max: '5' }, 'peers_max'], [{ peers_max: 2.5 }, 'peers_max'], [{ promotion: 'yes' }, 'promotion'],
+      [{ name: '' }, 'name'], [{ name: 'x'.repeat(101) }, 'name'], [{ name: 5 }, 'name'], [{ peers_max: 1 }, 'peers_max'],
+      [{ peers_max: 257 }, 'peers_max'], [{ peers_max: 'x' }, 'peers_max'], [{ peers_max: 2.5 }, 'peers_max'], [{ promotion: 'yes' }, 'promotion'],
       [{ password: 5 }, 'password'], [{ password: 'p'.repeat(5000) }, 'password'],
     ] as [Record<string, unknown>, string][]) {
       assertInvalid(await host.ask('PUT', `/parties/${party}/settings`, { name: 'Half', ...wrong }), undefined, ['body', at]);
@@ -101,7 +101,7 @@ describe('a password', () => {
     await host.change(party, { password });
     const guest = await Peer.of(service);
     assertDetail(await guest.tryJoin(party), 403);
-    for (const wrong of ['', 'wrong', `${password} `, password.toUpperCase()]) assertDetail(await guest.tryJoin(party, { password: wrong }), 403);
+    for (const wrong of ['wrong', `${password} `, password.toUpperCase()]) assertDetail(await guest.tryJoin(party, { password: wrong }), 403);
     assertInvalid(await guest.tryJoin(party, { password: 5 }), undefined, ['body', 'password']);
     assertDetail(await guest.ask('GET', `/parties/${party}`), 403);
     await guest.join(party, { password });
@@ -152,7 +152,7 @@ describe('invites', () => {
     const invite = await inviteOf(host, party, { uses: 2, expires_in_s: 3600 });
     assert.deepEqual(Object.keys(invite).sort(), ['code', 'expires_at', 'uses_left']);
     assert.equal(invite.uses_left, 2);
-    assertNow(invite.expires_at, 60, 20_000);
+    assert.ok(Math.abs(Date.parse(invite.expires_at) - Date.now() - 3_600_000) < 10_000, invite.expires_at);
     const [one, two, three] = [await Peer.of(service), await Peer.of(service), await Peer.of(service)];
     await one.join(party, { invite: invite.code });
     await one.join(party, { invite: invite.code });
@@ -184,7 +184,7 @@ describe('invites', () => {
     const elsewhere = await inviteOf(host, await host.create());
     assertOk(await host.ask('DELETE', `/parties/${party}/invites/${revoked.code}`));
     assert.equal((await host.ask('DELETE', `/parties/${party}/invites/${revoked.code}`)).status, 404);
-    for (const invite of [revoked.code, elsewhere.code, 'nonsense', '', `${short.code}x`]) assertDetail(await guest.tryJoin(party, { invite }), 403);
+    for (const invite of [revoked.code, elsewhere.code, 'nonsense', `${short.code}x`]) assertDetail(await guest.tryJoin(party, { invite }), 403);
     await pause(1200);
     assertDetail(await guest.tryJoin(party, { invite: short.code }), 403);
     assert.deepEqual(assertOk(await host.ask('GET', `/parties/${party}/invites`)).invites, []);
@@ -426,9 +426,11 @@ describe('signals', () => {
     assertDetail(await stranger.signal(party, guest.id, {}), 403);
     assertDetail(await host.signal(party, stranger.id, {}), 404, new RegExp(`^Peer ${stranger.id} not (found|in party)$`));
     assertDetail(await host.ask('GET', `/parties/${party}/peers/${guest.id}/signals`), 403, 'Token peer_id does not match requested peer_id');
-    for (const data of ['text', 5, [1], null, undefined]) assertInvalid(await host.signal(party, guest.id, data), undefined, ['body', 'signal_data']);
+    for (const data of ['text', 5, [1], true]) assertInvalid(await host.signal(party, guest.id, data), undefined, ['body', 'signal_data']);
     assertInvalid(await host.ask('POST', `/parties/${party}/signals`, { signal_data: {} }), 'missing', ['body', 'to_peer_id']);
     assert.deepEqual(await guest.poll(party), []);
+    assertOk(await host.signal(party, guest.id, undefined));
+    assert.deepEqual((await guest.poll(party)).map((signal) => signal.signal_data), [{}], 'absent means empty');
     const [plane, other] = [await planeOf(host), await planeOf(guest)];
     await plane.knows(party, [host.id, guest.id]);
     await other.knows(party, [host.id, guest.id]);
