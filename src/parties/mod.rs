@@ -7,6 +7,11 @@
 //! ([`crate::kernel::object::Principal::Peer`]). `/parties/{id}/ws` is a socket of the party itself; `/ws` is held by a
 //! gateway, which forwards what its sockets say and delivers what the party answers ([`wire::service`]).
 //!
+//! Three more objects serve all parties: a shard of [`PartyIdentities`] knows a peer's tokens, the socket that speaks for
+//! it and its parties ([`identity`], [`token`], [`creation`]); [`PartyDirectory`] lists relays and counts parties
+//! ([`relays`]); a [`PartyGateway`] holds the sockets of `/ws`, whose first message decides whether they are of parties or
+//! go on to the signaling lobby ([`gateway`]).
+//!
 //! # Messages of sockets
 //!
 //! In: `auth` (`hello`), `register_party`, `join_party`, `leave_party`, `heartbeat`, `update_peer`, `signal`. Out:
@@ -25,6 +30,9 @@
 //!   that has spoken is a sign of life as long as it is open; one that merely came back is one when it comes.
 //! - A host who leaves or expires ends the party, unless it has chosen to be followed by the longest-present member.
 //! - A refusal changes nothing, but for the counting of wrong passwords and invites ([`tries`]).
+//! - A peer id that somebody uses is given a token only against its token or its key, and one socket at most speaks for it
+//!   when all is quiet, in whatever order claims, releases and displacements arrive.
+//! - Use extends a token; no loss of memory ends one early, and a row is written once in a twenty-fourth of its life.
 //! - Other objects are told of joining and leaving until they have heard it ([`announcements`]).
 //! - Everything a stranger can add to is bounded: members 256, addresses 1,024, invites 64, bans 256, signals 64 a peer
 //!   and 4,096 a party, sockets 600 of the party's own and 4 a peer, networks that guessed 256, announcements 1,024 and
@@ -34,6 +42,8 @@
 //!
 //! - In SQL (`migrations/party_room/`): everything above; signs of life of all members in one row.
 //! - With a socket of the party's own ([`wire::attachment`]): whose it is, its clock, its message quota. It dies with it.
+//! - In SQL (`migrations/party_identities/`, `migrations/party_directory/`): peers, token hashes, bindings, memberships,
+//!   relays, the census. A gateway stores nothing: all it knows of a socket is in the socket's attachment.
 //! - In memory: the same, read once; deliveries under way, which the next refresh makes good.
 
 pub mod addresses;
@@ -55,7 +65,7 @@ pub mod refusal;
 pub mod relays;
 pub mod signals;
 pub mod socket;
-pub mod store;
+mod store;
 pub mod token;
 pub mod tries;
 pub mod wire;
