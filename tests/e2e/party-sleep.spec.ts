@@ -143,6 +143,46 @@ describe('silence', { concurrency: true }, () => {
   }));
 });
 
+describe('silence at a socket that came later', { concurrency: true }, () => {
+  const PEER_TTL_MS = 2000;
+  /** The watcher beats for three lives, and these must be there all the time. */
+  async function stay(watcher: Peer, party: string, ids: (string | null)[]): Promise<void> {
+    const began = Date.now();
+    while (Date.now() - began < PEER_TTL_MS * 3) {
+      await pause(400);
+      assertOk(await watcher.beat(party));
+      const there = Object.keys((await watcher.read(party)).peers);
+      for (const id of ids) assert.ok(there.includes(String(id)), `${id} was taken out after ${Date.now() - began} ms`);
+    }
+  }
+
+  test('is no absence after a reconnection either: the class only says auth, and joins nothing again', () =>
+    withService({ PARTY_PEER_TTL_MS: String(PEER_TTL_MS) }, async (service) => {
+      const host = await RemoteControlPlane.open(service);
+      const party = await host.host();
+      const guest = await RemoteControlPlane.open(service);
+      await guest.enter(party);
+      const watcher = await Peer.of(service);
+      await watcher.join(party);
+      for (const plane of [host, guest]) plane.socket?.terminate();
+      for (const plane of [host, guest]) await plane.until('the reconnection', () => plane.connects === 2);
+      await stay(watcher, party, [host.myPeerId, guest.myPeerId]);
+      for (const plane of [host, guest]) plane.calm();
+    }));
+
+  for (const [what, how] of [['at /ws', {}], ["at the party's own door", { own: true }]] as [string, { own?: true }][]) {
+    test(`${what} is no absence of who joined over HTTP`, () => withService({ PARTY_PEER_TTL_MS: String(PEER_TTL_MS) }, async (service) => {
+      const [watcher, guest] = [await Peer.of(service), await Peer.of(service)];
+      const party = await watcher.create();
+      await guest.join(party);
+      const plane = await planeOf(guest, how.own === true ? { path: `/parties/${party}/ws` } : {});
+      await plane.knows(party, [watcher.id, guest.id]);
+      await stay(watcher, party, [guest.id]);
+      plane.calm();
+    }));
+  }
+});
+
 describe('kill -9 and a restart', () => {
   test('the class comes back by itself, and finds its party as it was', () => withService({}, async (service) => {
     const planes = [await RemoteControlPlane.open(service, { offset: 120 }), await RemoteControlPlane.open(service), await RemoteControlPlane.open(service)];
