@@ -170,6 +170,16 @@ describe('the class of the field', () => {
     host.calm();
   });
 
+  test('hears of a party that its own peer opens or joins over HTTP meanwhile', async () => {
+    const [host, guest] = [await Peer.of(service), await Peer.of(service)];
+    const [hostPlane, guestPlane] = [await planeOf(host), await planeOf(guest)];
+    const party = await host.create();
+    await guest.join(party);
+    for (const plane of [hostPlane, guestPlane]) await plane.knows(party, [host.id, guest.id]);
+    assertOk(await host.signal(party, guest.id, { n: 1 }));
+    await guestPlane.until('the signal', () => guestPlane.queues.size > 0);
+  });
+
   test('twenty join at once and leave at once, and all agree', async () => {
     const host = await open();
     const party = await host.host();
