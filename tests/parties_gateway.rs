@@ -465,12 +465,15 @@ fn a_network_wakes_sixty_parties_a_minute() {
 }
 
 #[test]
-fn a_network_has_fifty_sockets_and_those_that_went_to_the_lobby_do_not_count() {
+fn a_network_has_fifty_sockets_and_those_that_went_to_the_lobby_count() {
     let mut gateway = gateway();
     let conns: Vec<Conn> = (0..51).map(|_| gateway.open()).collect();
     assert_eq!(gateway.stage.closed(conns[49]), None);
     assert_eq!(gateway.stage.closed(conns[50]), Some((1013, "Too many connections from this IP")));
     gateway.stage.say(conns[0], "garbage");
+    let late = gateway.open();
+    assert!(gateway.stage.closed(late).is_some());
+    gateway.stage.leave(conns[0]);
     let other = gateway.open();
     assert_eq!(gateway.stage.closed(other), None);
     let far = gateway.stage.open(&knock("198.51.100.9"));
