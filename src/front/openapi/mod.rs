@@ -2,6 +2,7 @@
 
 mod attestation;
 mod parties;
+mod push;
 mod schemas;
 
 use std::collections::BTreeMap;
@@ -128,6 +129,7 @@ fn answers(route: &Route) -> Vec<(String, Value)> {
     let schema = Some(match route.dialect {
         Dialect::Ours => "Problem",
         Dialect::Detail => "Refusal",
+        Dialect::Push => "PushRefusal",
     });
     let everywhere = [
         Answer { status: 429, when: "Too many requests from this client; see `Retry-After`.", schema },
@@ -177,6 +179,7 @@ fn security(who: Who) -> Option<Value> {
         Who::Operator => Some(json!([{ "operator": [] }])),
         Who::Peer => Some(json!([{ "peer": [] }])),
         Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
+        Who::RemoteServer => Some(json!([{ "remoteServer": [] }])),
         Who::PeerOrLater => Some(json!([{ "peer": [] }, {}])),
     }
 }
@@ -188,6 +191,11 @@ fn security_schemes() -> Value {
         "registry": bearer("SERVER_REGISTRY_SECRET"),
         "ci": bearer("CI_UPLOAD_SECRET"),
         "operator": bearer("ADMIN_SECRET"),
+        "remoteServer": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The registration's uuid, and its key.",
+        },
         "peer": {
             "type": "http",
             "scheme": "bearer",
