@@ -111,8 +111,11 @@ fn operation_id(route: &Route) -> String {
     let name = serde_json::to_value(route.operation).ok().and_then(|value| value.as_str().map(str::to_owned));
     let name = name.unwrap_or_default();
     let first = ROUTES.iter().find(|other| other.operation == route.operation);
-    if first.is_some_and(|first| first.template == route.template) {
+    if first.is_some_and(|first| (first.template, first.method) == (route.template, route.method)) {
         return name;
+    }
+    if first.is_some_and(|first| first.template == route.template) {
+        return format!("{name}_{}", route.method.name().to_ascii_lowercase());
     }
     let suffix: String = route.template.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{name}_{suffix}")
