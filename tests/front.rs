@@ -1,7 +1,7 @@
 //! The front without the platform: what passes the door, what does not, and what every answer carries.
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use waystation::front::dialect::refuse;
+use waystation::front::dialect::{dialect_of, refuse};
 use waystation::front::enter::{Entered, Refused, Step, enter};
 use waystation::front::finish::finish;
 use waystation::front::head::{Head, Method, Wish};
@@ -145,7 +145,7 @@ fn every_row_that_needs_a_peer_goes_through_the_room_that_finds_out_who_it_is() 
 fn party_routes_are_refused_in_their_clients_envelope() {
     let settings = settings(SECRETS);
     let refused = go(&head(Method::Other, "/parties/x/join"), &settings).unwrap_err();
-    let reply = refuse(refused.problem, refused.route, "r");
+    let reply = refuse(refused.problem, dialect_of(refused.route, "/"), "r");
     assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST, OPTIONS")));
     assert_eq!(reply.body, r#"{"detail":"Method Not Allowed"}"#);
 }
@@ -155,7 +155,7 @@ fn the_bouncer_refuses_a_wrong_method_before_it_asks_who_calls() {
     let settings = settings(SECRETS);
     for route in ROUTES.iter().filter(|route| route.dialect == Dialect::Push) {
         let refused = go(&head(Method::Delete, route.template), &settings).unwrap_err();
-        let reply = refuse(refused.problem, refused.route, "r");
+        let reply = refuse(refused.problem, dialect_of(refused.route, "/"), "r");
         assert_eq!(reply.status, 405, "{}", route.template);
         assert!(reply.body.contains("allowed_methods"), "{}", reply.body);
         let Step::Answer(options) = go(&head(Method::Options, route.template), &settings).unwrap().step else {

@@ -6,11 +6,25 @@ use super::routes::{Dialect, Route};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::reply::{Media, Problem, Reply};
 
-/// The answer to a refused request. Requests without a row are refused in our own envelope, whose `detail` and `error`
-/// most clients find.
+/// Whose paths begin like this: requests for paths that do not exist are refused in that envelope too.
+const PREFIXES: &[(&str, Dialect)] = &[
+    ("/api/v1/remotes/", Dialect::Push),
+    ("/parties/", Dialect::Detail),
+    ("/auth/", Dialect::Detail),
+    ("/relays/", Dialect::Detail),
+];
+
+/// The envelope for a request: that of its row, or of its neighbours.
 #[must_use]
-pub fn refuse(problem: Problem, route: Option<&Route>, request_id: &str) -> Reply {
-    match route.map_or(Dialect::Ours, |route| route.dialect) {
+pub fn dialect_of(route: Option<&Route>, path: &str) -> Dialect {
+    let neighbours = || PREFIXES.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, dialect)| *dialect);
+    route.map(|route| route.dialect).or_else(neighbours).unwrap_or(Dialect::Ours)
+}
+
+/// The answer to a refused request.
+#[must_use]
+pub fn refuse(problem: Problem, dialect: Dialect, request_id: &str) -> Reply {
+    match dialect {
         Dialect::Ours => problem.into_reply(request_id),
         Dialect::Detail => {
             let body = json!({ "detail": problem.sentence }).to_string();
@@ -62,7 +76,7 @@ fn set(object: &mut Value, member: &str, value: Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::refuse;
+    use super::{dialect_of, refuse};
     use crate::front::routes::{Dialect, ROUTES};
     use crate::kernel::code::ErrorCode;
     use crate::kernel::reply::{Media, Problem};
@@ -70,10 +84,9 @@ mod tests {
     #[test]
     fn each_dialect_keeps_status_and_headers_and_speaks_its_own_words() {
         let problem = || Problem::new(ErrorCode::MethodNotAllowed, "Method Not Allowed").with_header("Allow", "GET");
-        let ours = refuse(problem(), None, "r-1");
+        let ours = refuse(problem(), Dialect::Ours, "r-1");
         assert_eq!(ours.media, Media::Problem);
-        let route = ROUTES.iter().find(|route| route.dialect == Dialect::Detail);
-        let theirs = refuse(problem(), route, "r-1");
+        let theirs = refuse(problem(), Dialect::Detail, "r-1");
         assert_eq!((theirs.status, theirs.media), (405, Media::Json));
         assert_eq!(theirs.body, r#"{"detail":"Method Not Allowed"}"#);
         assert_eq!(theirs.header("Allow"), Some("GET"));
@@ -83,8 +96,7 @@ mod tests {
     fn a_wrong_method_of_the_bouncer_is_named_with_the_right_ones_and_no_code() {
         let problem =
             Problem::new(ErrorCode::MethodNotAllowed, "Method Not Allowed").with_header("Allow", "POST, OPTIONS");
-        let route = ROUTES.iter().find(|route| route.dialect == Dialect::Push);
-        let body: serde_json::Value = serde_json::from_str(&refuse(problem, route, "r-1").body).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&refuse(problem, Dialect::Push, "r-1").body).unwrap();
         let expected =
             serde_json::json!({ "result": "error", "msg": "Method Not Allowed", "allowed_methods": ["POST"] });
         assert_eq!(body, expected);
@@ -93,10 +105,24 @@ mod tests {
     #[test]
     fn a_fast_client_of_the_bouncer_is_told_when_to_come_back() {
         let problem = Problem::new(ErrorCode::RateLimited, "Too Many Requests").with_header("Retry-After", "7");
-        let route = ROUTES.iter().find(|route| route.dialect == Dialect::Push);
-        let reply = refuse(problem, route, "r-1");
+        let reply = refuse(problem, Dialect::Push, "r-1");
         let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!((reply.status, reply.header("Retry-After")), (429, Some("7")));
         assert_eq!((body["code"].as_str(), body["retry-after"].as_f64()), (Some("RATE_LIMIT_HIT"), Some(7.0)));
+    }
+
+    #[test]
+    fn paths_that_do_not_exist_are_refused_like_their_neighbours() {
+        for (path, dialect) in [
+            ("/api/v1/remotes/push/nothing", Dialect::Push),
+            ("/parties/a/b/c/d", Dialect::Detail),
+            ("/nothing", Dialect::Ours),
+            ("/partiesx", Dialect::Ours),
+        ] {
+            assert_eq!(dialect_of(None, path), dialect, "{path}");
+        }
+        for route in ROUTES {
+            assert_eq!(dialect_of(Some(route), "/nothing"), route.dialect);
+        }
     }
 }
