@@ -32,6 +32,8 @@ const waystation :Workerd.Worker = (
     (className = "PartyIdentities", uniqueKey = "waystation-party-identities", enableSql = true),
     (className = "PartyDirectory", uniqueKey = "waystation-party-directory", enableSql = true),
     (className = "PartyGateway", uniqueKey = "waystation-party-gateway", enableSql = true),
+    (className = "RemoteServer", uniqueKey = "waystation-remote-server", enableSql = true),
+    (className = "PushDirectory", uniqueKey = "waystation-push-directory", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -44,6 +46,8 @@ const waystation :Workerd.Worker = (
     (name = "PARTY_IDENTITIES", durableObjectNamespace = "PartyIdentities"),
     (name = "PARTY_DIRECTORY", durableObjectNamespace = "PartyDirectory"),
     (name = "PARTY_GATEWAY", durableObjectNamespace = "PartyGateway"),
+    (name = "REMOTE_SERVER", durableObjectNamespace = "RemoteServer"),
+    (name = "PUSH_DIRECTORY", durableObjectNamespace = "PushDirectory"),
     # Secrets
     (name = "BOOTSTRAP_SIGNING_KEY", fromEnvironment = "BOOTSTRAP_SIGNING_KEY"),
     (name = "SERVER_REGISTRY_SECRET", fromEnvironment = "SERVER_REGISTRY_SECRET"),

@@ -1,7 +1,7 @@
 //! The front without the platform: what passes the door, what does not, and what every answer carries.
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use waystation::front::dialect::refuse;
+use waystation::front::dialect::{dialect_of, refuse};
 use waystation::front::enter::{Entered, Refused, Step, enter};
 use waystation::front::finish::finish;
 use waystation::front::head::{Head, Method, Wish};
@@ -83,7 +83,7 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
             let allowed = match route.who {
                 Who::Anyone | Who::RegistryWriterOrOwner => true,
                 // Judged by the identities, when the body is read.
-                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter => true,
+                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
                 Who::Operator => name == "operator",
@@ -145,9 +145,25 @@ fn every_row_that_needs_a_peer_goes_through_the_room_that_finds_out_who_it_is() 
 fn party_routes_are_refused_in_their_clients_envelope() {
     let settings = settings(SECRETS);
     let refused = go(&head(Method::Other, "/parties/x/join"), &settings).unwrap_err();
-    let reply = refuse(refused.problem, refused.route, "r");
+    let reply = refuse(refused.problem, dialect_of(refused.route, "/"), "r");
     assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST, OPTIONS")));
     assert_eq!(reply.body, r#"{"detail":"Method Not Allowed"}"#);
+}
+
+#[test]
+fn the_bouncer_refuses_a_wrong_method_before_it_asks_who_calls() {
+    let settings = settings(SECRETS);
+    for route in ROUTES.iter().filter(|route| route.dialect == Dialect::Push) {
+        let refused = go(&head(Method::Delete, route.template), &settings).unwrap_err();
+        let reply = refuse(refused.problem, dialect_of(refused.route, "/"), "r");
+        assert_eq!(reply.status, 405, "{}", route.template);
+        assert!(reply.body.contains("allowed_methods"), "{}", reply.body);
+        let Step::Answer(options) = go(&head(Method::Options, route.template), &settings).unwrap().step else {
+            panic!("{}", route.template)
+        };
+        assert_eq!(options.status, 204);
+        assert!(options.header("Allow").unwrap().contains(route.method.name()));
+    }
 }
 
 #[test]

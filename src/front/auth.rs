@@ -14,8 +14,8 @@ use crate::kernel::settings::Settings;
 pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
     let bearer = authorization.and_then(bearer_of);
     match who {
-        // A peer's token is judged by the identities' object, once the body is read.
-        Who::Anyone | Who::Peer | Who::PeerOrLater => Ok(Principal::Anonymous),
+        // Peers' tokens and servers' keys are judged by objects, once the body is read.
+        Who::Anyone | Who::Peer | Who::PeerOrLater | Who::RemoteServer => Ok(Principal::Anonymous),
         Who::PeerOrRegistryWriter => Ok(credential_holder(bearer, settings).unwrap_or(Principal::Anonymous)),
         Who::Operator => {
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)

@@ -116,6 +116,7 @@ pub const fn who(who: Who) -> &'static str {
         Who::Operator => "Needs an operator's token.",
         Who::Peer => "Needs a peer's token.",
         Who::PeerOrRegistryWriter => "Needs a peer's token, or the registry's bearer token.",
+        Who::RemoteServer => "Needs the Basic credentials of a registered server.",
         Who::PeerOrLater => "Needs a peer's token, at once or in the first message.",
     }
 }

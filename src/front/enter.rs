@@ -2,9 +2,10 @@
 
 use super::about;
 use super::auth::{authorise, bearer_of};
+use super::dialect;
 use super::docs;
 pub use super::find::Refused;
-use super::find::{Found, find};
+use super::find::{Found, find, methods};
 use super::head::{Head, Method, Wish};
 use super::routes::{Dialect, Room, Route, To};
 use crate::kernel::code::ErrorCode;
@@ -70,7 +71,9 @@ pub fn enter(
     now: Timestamp,
 ) -> Result<Result<Entered, Refused>, Fault> {
     if head.method == Method::Options {
-        return Ok(Ok(Entered { route: None, step: Step::Answer(Reply::empty(200)) }));
+        let (rows, allow) = methods(&head.path);
+        let reply = dialect::options(&rows, allow).unwrap_or_else(|| Reply::empty(200));
+        return Ok(Ok(Entered { route: None, step: Step::Answer(reply) }));
     }
     let found = match find(head) {
         Ok(found) => found,

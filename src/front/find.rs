@@ -61,6 +61,14 @@ fn refuse(method: Method, same_path: &[&'static Route]) -> Problem {
     Problem::new(ErrorCode::MethodNotAllowed, "Method Not Allowed").with_header("Allow", allow(same_path))
 }
 
+/// The rows of a path with the methods that `Allow` names, for `OPTIONS`.
+#[must_use]
+pub fn methods(path: &str) -> (Vec<&'static Route>, String) {
+    let rows: Vec<_> = ROUTES.iter().filter(|route| fits(route.template, path)).collect();
+    let allow = allow(&rows);
+    (rows, allow)
+}
+
 /// The value of `Allow` for rows that share a path.
 fn allow(same_path: &[&Route]) -> String {
     let mut names: Vec<&str> = Vec::new();

@@ -146,7 +146,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::SignalingRoom,
         Self::RelayRegistry,
         Self::ServerRegistry,
@@ -156,6 +156,8 @@ impl Class {
         Self::PartyIdentities,
         Self::PartyDirectory,
         Self::PartyGateway,
+        Self::RemoteServer,
+        Self::PushDirectory,
     ];
 
     /// The class name in `wrangler.toml` and `workerd.capnp`.

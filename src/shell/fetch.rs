@@ -17,7 +17,7 @@ use super::rooms;
 use crate::attestation::object::handoff;
 use crate::front::about::{self, ClassState, Counts, PartyCounts};
 use crate::front::admissions::Admissions;
-use crate::front::dialect;
+use crate::front::dialect::{dialect_of, refuse};
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
 use crate::front::finish::{CONSTANT_HEADERS, Finished, finish};
 use crate::front::head::{Head, Method, Wish, accept_request_id, trace_id};
@@ -150,7 +150,9 @@ async fn ask(
 ) -> Result<Reply, Fault> {
     let body = match receive(request, visit).await? {
         Ok(body) => body,
-        Err(problem) => return Ok(dialect::refuse(problem, visit.route, &call.request_id)),
+        Err(problem) => {
+            return Ok(refuse(problem, dialect_of(visit.route, &visit.head.path), &call.request_id));
+        }
     };
     let reply = call_through(env, (class, name), &call, body).await?;
     with_memory(0, |memory| {
@@ -300,7 +302,8 @@ impl Visit {
     }
 
     fn refuse(&self, problem: Problem) -> JsValue {
-        self.answer(dialect::refuse(problem, self.route, &self.head.request_id))
+        let dialect = dialect_of(self.route, &self.head.path);
+        self.answer(refuse(problem, dialect, &self.head.request_id))
     }
 
     fn fail(&self, fault: &Fault) -> JsValue {

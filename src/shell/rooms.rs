@@ -12,6 +12,7 @@ use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::parties::{self, door};
+use crate::push;
 
 /// The object for a call, and the call with its caller; or the refusal.
 pub(super) async fn find(
@@ -23,6 +24,7 @@ pub(super) async fn find(
 ) -> Result<Result<(Class, String, Call), Reply>, Fault> {
     match room {
         Room::Parties => find_party(env, settings, route, call).await,
+        Room::Push => Ok(push::address(settings, &call).map(|(class, name)| (class, name, call))),
     }
 }
 

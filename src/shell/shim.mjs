@@ -267,3 +267,5 @@ export const PartyRoom = durable("PartyRoom");
 export const PartyIdentities = durable("PartyIdentities");
 export const PartyDirectory = durable("PartyDirectory");
 export const PartyGateway = durable("PartyGateway");
+export const RemoteServer = durable("RemoteServer");
+export const PushDirectory = durable("PushDirectory");

@@ -2,6 +2,7 @@
 
 mod attestation;
 mod parties;
+mod push;
 mod schemas;
 
 use std::collections::BTreeMap;
@@ -110,8 +111,11 @@ fn operation_id(route: &Route) -> String {
     let name = serde_json::to_value(route.operation).ok().and_then(|value| value.as_str().map(str::to_owned));
     let name = name.unwrap_or_default();
     let first = ROUTES.iter().find(|other| other.operation == route.operation);
-    if first.is_some_and(|first| first.template == route.template) {
+    if first.is_some_and(|first| (first.template, first.method) == (route.template, route.method)) {
         return name;
+    }
+    if first.is_some_and(|first| first.template == route.template) {
+        return format!("{name}_{}", route.method.name().to_ascii_lowercase());
     }
     let suffix: String = route.template.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{name}_{suffix}")
@@ -128,6 +132,7 @@ fn answers(route: &Route) -> Vec<(String, Value)> {
     let schema = Some(match route.dialect {
         Dialect::Ours => "Problem",
         Dialect::Detail => "Refusal",
+        Dialect::Push => "PushRefusal",
     });
     let everywhere = [
         Answer { status: 429, when: "Too many requests from this client; see `Retry-After`.", schema },
@@ -177,6 +182,7 @@ fn security(who: Who) -> Option<Value> {
         Who::Operator => Some(json!([{ "operator": [] }])),
         Who::Peer => Some(json!([{ "peer": [] }])),
         Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
+        Who::RemoteServer => Some(json!([{ "remoteServer": [] }])),
         Who::PeerOrLater => Some(json!([{ "peer": [] }, {}])),
     }
 }
@@ -188,6 +194,11 @@ fn security_schemes() -> Value {
         "registry": bearer("SERVER_REGISTRY_SECRET"),
         "ci": bearer("CI_UPLOAD_SECRET"),
         "operator": bearer("ADMIN_SECRET"),
+        "remoteServer": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The registration's uuid, and its key.",
+        },
         "peer": {
             "type": "http",
             "scheme": "bearer",

@@ -5,6 +5,7 @@
 mod attestation;
 mod core;
 mod parties;
+mod push;
 
 use super::head::{Method, Wish};
 use crate::kernel::operation::{Class, Operation};
@@ -26,6 +27,8 @@ pub enum Who {
     Peer,
     /// As [`Who::Peer`], or the holder of `SERVER_REGISTRY_SECRET` or `ADMIN_SECRET`.
     PeerOrRegistryWriter,
+    /// A registered self-hosted server by its Basic credentials, which its object judges.
+    RemoteServer,
     /// A peer with its token, or somebody who shows it in the first message.
     PeerOrLater,
 }
@@ -52,6 +55,8 @@ pub enum To {
 pub enum Room {
     /// Parties.
     Parties,
+    /// The push bouncer.
+    Push,
 }
 
 /// In which envelope the front refuses a request.
@@ -61,6 +66,8 @@ pub enum Dialect {
     Ours,
     /// `{"detail": …}`, as the field's party clients read it.
     Detail,
+    /// `{"result":"error","msg":…,"code":…}`, as self-hosted chat servers read it.
+    Push,
 }
 
 /// One answer that an operation can give, for the document.
@@ -141,11 +148,9 @@ const fn socket(template: &'static str, operation: Operation, to: To, summary: &
 }
 
 /// Every route of the service.
-pub const ROUTES: &[Route] = &join::<{ core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() }>(&[
-    core::TABLE,
-    attestation::TABLE,
-    parties::TABLE,
-]);
+pub const ROUTES: &[Route] = &join::<
+    { core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() + push::TABLE.len() },
+>(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE]);
 
 /// One table of several. The compiler runs it, and stops at a wrong length.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]

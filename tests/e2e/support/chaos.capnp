@@ -26,6 +26,8 @@ const chaos :Workerd.Worker = (
     (className = "PartyIdentities", uniqueKey = "chaos-party-identities", enableSql = true),
     (className = "PartyDirectory", uniqueKey = "chaos-party-directory", enableSql = true),
     (className = "PartyGateway", uniqueKey = "chaos-party-gateway", enableSql = true),
+    (className = "RemoteServer", uniqueKey = "chaos-remote-server", enableSql = true),
+    (className = "PushDirectory", uniqueKey = "chaos-push-directory", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -38,6 +40,8 @@ const chaos :Workerd.Worker = (
     (name = "PARTY_IDENTITIES", durableObjectNamespace = "PartyIdentities"),
     (name = "PARTY_DIRECTORY", durableObjectNamespace = "PartyDirectory"),
     (name = "PARTY_GATEWAY", durableObjectNamespace = "PartyGateway"),
+    (name = "REMOTE_SERVER", durableObjectNamespace = "RemoteServer"),
+    (name = "PUSH_DIRECTORY", durableObjectNamespace = "PushDirectory"),
     (name = "RATE_LIMIT_PER_MINUTE", fromEnvironment = "RATE_LIMIT_PER_MINUTE"),
     (name = "DEV_MODE", fromEnvironment = "DEV_MODE"),
     (name = "ATTESTATION_SIGNING_KEY", fromEnvironment = "ATTESTATION_SIGNING_KEY"),
