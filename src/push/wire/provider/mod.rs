@@ -1,0 +1,1 @@
+//! Bytes ↔ values of the push providers, and of registrations sealed for us.
