@@ -5,6 +5,7 @@
 //!
 //! Source: <https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>.
 
+use super::{Refusal, RetryBase, Verdict};
 use crate::kernel::secret::Secret;
 use crate::kernel::time::Timestamp;
 
@@ -82,4 +83,61 @@ pub struct Answer {
     pub error_code: Option<String>,
     /// Whole milliseconds from `Retry-After`.
     pub retry_after_ms: Option<u64>,
+}
+
+impl Access {
+    /// An access token that ends `lifetime_ms` from now.
+    #[must_use]
+    pub fn new(token: Secret, lifetime_ms: u64, now: Timestamp) -> Self {
+        let used_ms = lifetime_ms.saturating_sub(ACCESS_MARGIN_MS).min(ACCESS_TTL_MS_MAX);
+        Self { token, until: now.plus(used_ms) }
+    }
+
+    /// Whether it is still used.
+    #[must_use]
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+}
+
+impl Notice {
+    /// Whether FCM takes so much data.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let bytes: usize = self.data.iter().map(|(key, value)| key.len() + value.len()).sum();
+        bytes <= DATA_BYTES_MAX
+    }
+}
+
+/// What an answer to a message means.
+///
+/// Only `UNREGISTERED` kills a token. `INVALID_ARGUMENT` is as often the message's fault as the token's, and
+/// `SENDER_ID_MISMATCH` is what a mistaken service account of ours looks like for every token at once.
+#[must_use]
+pub fn judge(answer: &Answer) -> Verdict {
+    let code = answer.error_code.as_deref();
+    let retry = |base| Verdict::Retry { after_ms: answer.retry_after_ms, base };
+    match answer.status {
+        200 => Verdict::Delivered,
+        400 => Verdict::Refused(Refusal::Malformed),
+        401 => Verdict::Renew,
+        403 if code == Some("SENDER_ID_MISMATCH") => Verdict::Refused(Refusal::OtherSender),
+        404 if code == Some("UNREGISTERED") => Verdict::Dead { since: None },
+        403 | 404 => Verdict::Refused(Refusal::Misconfigured),
+        413 => Verdict::Refused(Refusal::TooLarge),
+        429 => retry(RetryBase::Quota),
+        500..=599 => retry(RetryBase::Server),
+        _ => Verdict::Refused(Refusal::Unexpected),
+    }
+}
+
+/// What an answer to a request for an access token means, when it brought none.
+#[must_use]
+pub const fn judge_access(status: u16, retry_after_ms: Option<u64>) -> Verdict {
+    match status {
+        429 => Verdict::Retry { after_ms: retry_after_ms, base: RetryBase::Quota },
+        500..=599 => Verdict::Retry { after_ms: retry_after_ms, base: RetryBase::Server },
+        400..=499 => Verdict::Refused(Refusal::Misconfigured),
+        _ => Verdict::Refused(Refusal::Unexpected),
+    }
 }

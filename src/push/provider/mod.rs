@@ -4,7 +4,10 @@
 //! | --- | --- |
 //! | `fcm` | Firebase Cloud Messaging, HTTP v1 |
 //! | `apns` | Apple Push Notification service, provider tokens |
-//! | `web` | Web Push: RFC 8030, 8188, 8291, 8292 |
+//! | `web` | Web Push: RFC 8030 and 8292 |
+//! | `encryption` | Web Push: RFC 8188 and 8291 |
+//! | `key` | P-256 keys of ours |
+//! | `legacy` | what the legacy path changes in a notification |
 //! | `retry` | when a send is tried again, and when no more |
 //! | `breaker` | when a provider is left alone for a while |
 //!
@@ -14,7 +17,10 @@
 
 pub mod apns;
 pub mod breaker;
+pub mod encryption;
 pub mod fcm;
+pub mod key;
+pub mod legacy;
 pub mod retry;
 pub mod web;
 
