@@ -1,5 +1,7 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
+use super::provider::legacy::LegacyError;
+
 /// Where in a request a value stands.
 ///
 /// Shape: `realms[0]["org_type"]`: the variable's name, then keys and indices.
@@ -94,20 +96,36 @@ pub enum Refusal {
     BadAuthorization,
     NotBasic,
     UserKey,
-    NotRegistered { username: String },
-    WrongKey { uuid: String },
+    NotRegistered {
+        username: String,
+    },
+    WrongKey {
+        uuid: String,
+    },
     Deactivated,
     /// Units: milliseconds.
-    RateLimited { retry_after_ms: u64 },
+    RateLimited {
+        retry_after_ms: u64,
+    },
     // Registration.
-    HostnameParts { hostname: String },
-    HostnameInvalid { hostname: String },
+    HostnameParts {
+        hostname: String,
+    },
+    HostnameInvalid {
+        hostname: String,
+    },
     Email(EmailError),
     InvalidUuid,
-    RegisterWrongKey { uuid: String },
+    RegisterWrongKey {
+        uuid: String,
+    },
     RegisterDeactivated,
-    HostnameTaken { hostname: String },
-    NotYetRegistered { hostname: String },
+    HostnameTaken {
+        hostname: String,
+    },
+    NotYetRegistered {
+        hostname: String,
+    },
     RegistrationNotFound,
     TransferLimit,
     Transfer(TransferError),
@@ -126,17 +144,24 @@ pub enum Refusal {
     UnknownRealm,
     DuplicateRealm,
     // Sending.
-    FcmPriority { value: String },
-    FcmOptions { json: String },
+    Legacy(LegacyError),
+    BasePayload,
+    KindMismatch {
+        place: Place,
+    },
     NotAllowedOld,
-    NotAllowed { message: String },
+    NotAllowed {
+        message: String,
+    },
     QueueFull,
     // Sealed registrations.
     SealedKey,
     Sealed,
     SealedExpired,
     // Ourselves.
-    NotConfigured { setting: &'static str },
+    NotConfigured {
+        setting: &'static str,
+    },
     Busy,
     NotFound,
 }
