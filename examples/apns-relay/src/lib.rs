@@ -96,7 +96,7 @@ impl Setup {
         Ok(Self {
             secret: secret.to_owned(),
             upstream: uri,
-            answer_timeout: Duration::from_secs(8),
+            answer_timeout: Duration::from_secs(4),
             request_timeout: Duration::from_secs(10),
             requests_max: REQUESTS_MAX,
         })
