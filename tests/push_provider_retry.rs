@@ -231,3 +231,11 @@ fn only_a_token_registered_before_it_died_is_dropped() {
     assert!(!Verdict::Refused(Refusal::OtherSender).kills(NOW));
     assert!(!Verdict::Renew.kills(NOW));
 }
+
+#[test]
+fn credentials_are_renewed_once() {
+    assert_eq!(Verdict::Renew.once_renewed(), Verdict::Refused(Refusal::Misconfigured));
+    for other in [Verdict::Delivered, Verdict::Dead { since: Some(NOW) }, Verdict::Refused(Refusal::TooLarge)] {
+        assert_eq!(other.once_renewed(), other);
+    }
+}

@@ -331,3 +331,35 @@ fn every_answer_has_its_verdict() {
         Verdict::Retry { after_ms: None, base: RetryBase::Network }
     );
 }
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/push/web-push.json");
+
+/// What `tests/e2e/webpush-vectors.spec.ts` reads with the field's own libraries.
+/// `WAYSTATION_WRITE=1 cargo test --test push_provider_web golden` writes the file anew.
+#[test]
+fn the_golden_web_pushes_are_what_the_service_sends() {
+    let endpoint = admit(ENDPOINT, &places()).unwrap();
+    let token = vapid_token(&sender(), &endpoint, NOW);
+    let mut entropy = SeededEntropy::new(8291);
+    let bodies: Vec<_> = [0, 1, 15, 16, 17, 100, PLAINTEXT_BYTES_MAX]
+        .into_iter()
+        .map(|length| {
+            let plaintext = "é".repeat(length / 2) + &"x".repeat(length % 2);
+            let body = encrypt(&subscription(), plaintext.as_bytes(), &mut entropy).unwrap();
+            json!({ "plaintext": plaintext, "body": URL_SAFE_NO_PAD.encode(body) })
+        })
+        .collect();
+    let golden = json!({
+        "private_key": CLIENT_PRIVATE,
+        "auth": CLIENT_AUTH,
+        "origin": endpoint.origin,
+        "now": NOW.as_millis(),
+        "authorization": token.header.reveal(),
+        "bodies": bodies,
+    });
+    let text = format!("{}\n", serde_json::to_string_pretty(&golden).unwrap());
+    if std::env::var_os("WAYSTATION_WRITE").is_some() {
+        std::fs::write(GOLDEN, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(GOLDEN).unwrap(), text);
+}

@@ -54,7 +54,10 @@ fn a_long_seal_is_the_same_as_the_end_to_end_tests_make_it() {
     use sha2::Digest as _;
     let public = STANDARD.decode(PUBLIC_KEY).unwrap().try_into().unwrap();
     let sealed = push_support::seal(public, [0x42; 32], &[b'x'; 1000]);
-    assert_eq!(hex::encode(sha2::Sha256::digest(sealed)), "6e95d82dcf6481b00ce42fab7eeadbf749af66e3710db7e61519e11134b51032");
+    assert_eq!(
+        hex::encode(sha2::Sha256::digest(sealed)),
+        "6e95d82dcf6481b00ce42fab7eeadbf749af66e3710db7e61519e11134b51032"
+    );
 }
 
 #[test]
