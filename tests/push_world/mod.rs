@@ -133,10 +133,8 @@ impl World {
 
     pub fn server(&mut self, name: &str) -> &mut Stage<RemoteServer> {
         let (settings, now, evict) = (self.settings.clone(), self.now, self.evict_always);
-        let stage = self
-            .servers
-            .entry(name.to_owned())
-            .or_insert_with(|| Stage::new(settings, MIGRATIONS, RemoteServer::load));
+        let stage =
+            self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, MIGRATIONS, RemoteServer::load));
         (stage.now, stage.evict_always) = (now, evict);
         stage
     }
@@ -170,11 +168,15 @@ impl World {
         let mut all = Vec::new();
         for (name, stage) in &mut self.servers {
             let errands = stage.take_errands();
-            all.extend(errands.into_iter().map(|(ticket, errand)| ((Class::RemoteServer, name.clone(), ticket), errand)));
+            all.extend(
+                errands.into_iter().map(|(ticket, errand)| ((Class::RemoteServer, name.clone(), ticket), errand)),
+            );
         }
         for (name, stage) in &mut self.shards {
             let errands = stage.take_errands();
-            all.extend(errands.into_iter().map(|(ticket, errand)| ((Class::PushDirectory, name.clone(), ticket), errand)));
+            all.extend(
+                errands.into_iter().map(|(ticket, errand)| ((Class::PushDirectory, name.clone(), ticket), errand)),
+            );
         }
         all
     }
@@ -361,7 +363,12 @@ pub fn realm(id: usize, uuid: &str) -> Value {
 pub fn form_call(operation: Operation, form: &[(&str, &str)]) -> Call {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let content_type = Some(String::from("application/x-www-form-urlencoded"));
-    Call { body: body.into_bytes(), content_type, client: ClientNetwork::from_header(Some("203.0.113.1")), ..call(operation) }
+    Call {
+        body: body.into_bytes(),
+        content_type,
+        client: ClientNetwork::from_header(Some("203.0.113.1")),
+        ..call(operation)
+    }
 }
 
 pub fn json_call(operation: Operation, body: &Value) -> Call {
