@@ -406,10 +406,8 @@ fn dead_sealed_devices_are_swept_and_living_ones_can_be_unregistered() {
 }
 
 #[test]
-fn each_bad_notification_is_refused_in_the_clients_words() {
+fn each_bad_body_is_refused_in_the_clients_words() {
     let mut world = ready();
-    accepted(&world.upload(UUID_A, &[REALM]));
-    accepted(&register_sealed(&mut world, UUID_A, "t", REALM));
     let raw = |body: &[u8], operation| {
         let call = as_server(UUID_A, json_call(operation, &json!({})));
         Call { body: body.to_vec(), ..call }
@@ -419,7 +417,18 @@ fn each_bad_notification_is_refused_in_the_clients_words() {
         refused(&world.send(&raw(b"\xff", operation)), 400, "BAD_REQUEST", "Malformed payload");
         refused(&world.send(&raw(b"[]", operation)), 400, "BAD_REQUEST", "request is not a dict");
     }
-    let table: &[(Operation, Value, &str)] = &[
+    let trial = json!({ "token": "aa", "token_kind": 1, "user_id": 1, "user_uuid": USER,
+        "base_payload": { "realm_name": "Chat", "realm_url": "https://chat" } });
+    let reply = send_json(&mut world, UUID_A, Operation::PushTestNotification, &trial);
+    refused(&reply, 400, "INVALID_REMOTE_PUSH_DEVICE_TOKEN", "Device not recognized by the push bouncer");
+    let unknown = json!({ "realm_uuid": USER, "push_requests": [] });
+    let reply = send_json(&mut world, UUID_A, Operation::PushSealedNotify, &unknown);
+    refused(&reply, 403, "MISSING_REMOTE_REALM", "Organization not registered");
+}
+
+/// Bodies that are JSON and yet wrong.
+fn wrong_bodies() -> Vec<(Operation, Value, &'static str)> {
+    vec![
         (Operation::PushNotify, json!({}), "Missing user_id or user_uuid"),
         (Operation::PushNotify, json!({ "user_id": "1" }), r#"request["user_id"] is not an integer"#),
         (Operation::PushNotify, json!({ "user_uuid": "x" }), r#"request["user_uuid"] has invalid format"#),
@@ -467,17 +476,17 @@ fn each_bad_notification_is_refused_in_the_clients_words() {
                 "http_headers": { "apns_priority": 5, "apns_push_type": "alert" } }] }),
             r#"request["push_requests"][0] is for another kind of device"#,
         ),
-    ];
-    for (operation, body, msg) in table {
-        refused(&send_json(&mut world, UUID_A, *operation, body), 400, "BAD_REQUEST", msg);
+    ]
+}
+
+#[test]
+fn each_bad_notification_is_refused_in_the_clients_words() {
+    let mut world = ready();
+    accepted(&world.upload(UUID_A, &[REALM]));
+    accepted(&register_sealed(&mut world, UUID_A, "t", REALM));
+    for (operation, body, msg) in wrong_bodies() {
+        refused(&send_json(&mut world, UUID_A, operation, &body), 400, "BAD_REQUEST", msg);
     }
-    let trial = json!({ "token": "aa", "token_kind": 1, "user_id": 1, "user_uuid": USER,
-        "base_payload": { "realm_name": "Chat", "realm_url": "https://chat" } });
-    let reply = send_json(&mut world, UUID_A, Operation::PushTestNotification, &trial);
-    refused(&reply, 400, "INVALID_REMOTE_PUSH_DEVICE_TOKEN", "Device not recognized by the push bouncer");
-    let unknown = json!({ "realm_uuid": USER, "push_requests": [] });
-    let reply = send_json(&mut world, UUID_A, Operation::PushSealedNotify, &unknown);
-    refused(&reply, 403, "MISSING_REMOTE_REALM", "Organization not registered");
     world.device(UUID_A, "2", "android");
     for (key, value, msg) in [
         ("gcm_options", json!({ "priority": "urgent" }), "Invalid GCM option to bouncer: priority 'urgent'"),

@@ -323,7 +323,8 @@ impl World {
     /// Registers a server that must be taken, with a host name of its own.
     #[track_caller]
     pub fn register(&mut self, uuid: &str) {
-        let reply = self.send(&registration(uuid, &format!("{}.example.org", &uuid[..8])));
+        let label = uuid.split('-').next().unwrap();
+        let reply = self.send(&registration(uuid, &format!("{label}.example.org")));
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
 

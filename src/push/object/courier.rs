@@ -98,13 +98,16 @@ struct Flight {
     waiting: Waiting,
     admission: Admission,
     asked_at: Timestamp,
+    ticket: Ticket,
+    /// Which of Google's access tokens it went with.
+    access: u32,
 }
 
 /// Google's access token.
 enum Access {
     None,
-    Coming,
-    Here(fcm::Access, Timestamp),
+    Coming(Timestamp),
+    Here(fcm::Access),
 }
 
 /// What becomes of a delivery that is taken up.
@@ -133,6 +136,8 @@ pub(super) struct Courier {
     token_url: String,
     fcm_base: String,
     access: Access,
+    /// How many access tokens there were.
+    accesses: u32,
     signer: Option<apns::Signer>,
     gateway: Option<apns::Gateway>,
     provider_token: Option<apns::ProviderToken>,
@@ -168,6 +173,7 @@ impl Courier {
             token_url: push.fcm_token_url.clone().unwrap_or(own_url),
             fcm_base: push.fcm_base_url.clone(),
             access: Access::None,
+            accesses: 0,
             signer: key.and_then(|key| apns::Signer::parse(key.p8.reveal(), &key.key_id, &key.team_id)),
             gateway: apns::Gateway::parse(&push.apns_base_url),
             provider_token: None,
@@ -254,7 +260,7 @@ impl Courier {
 
     /// Whether Google's notifications wait for an access token. Without an account there is nothing to wait for.
     fn wants_access(&self, now: Timestamp) -> bool {
-        self.account.is_some() && !matches!(&self.access, Access::Here(access, _) if access.is_usable(now))
+        self.account.is_some() && !matches!(&self.access, Access::Here(access) if access.is_usable(now))
     }
 
     fn holds(&self, delivery_id: i64) -> bool {
@@ -285,7 +291,7 @@ impl Courier {
         let now = turn.now;
         Ok(match parse_parcel(&delivery.parcel)? {
             Parcel::Fcm(notice) => {
-                let (Some(account), Access::Here(access, _)) = (&self.account, &self.access) else {
+                let (Some(account), Access::Here(access)) = (&self.account, &self.access) else {
                     return Ok(Launch::Drop);
                 };
                 let token = &delivery.token.token;
@@ -354,7 +360,9 @@ impl RemoteServer {
                     let delivery_id = waiting.delivery.delivery_id;
                     turn.ask(ticket, Errand::Fetch(fetch));
                     self.under_way.insert(ticket, UnderWay::Send(delivery_id));
-                    self.courier.flights.insert(delivery_id, Flight { waiting, admission, asked_at: now });
+                    let access = self.courier.accesses;
+                    let flight = Flight { waiting, admission, asked_at: now, ticket, access };
+                    self.courier.flights.insert(delivery_id, flight);
                 }
             }
         }
@@ -365,7 +373,7 @@ impl RemoteServer {
 
     /// Gets an access token, unless one is coming.
     fn fetch_access(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.courier.access, Access::Coming) {
+        if matches!(self.courier.access, Access::Coming(since) if turn.now.since(since) < LEASE_MS) {
             return;
         }
         let Some(account) = &self.courier.account else { return };
@@ -374,7 +382,7 @@ impl RemoteServer {
         let ticket = self.ticket();
         turn.ask(ticket, errand);
         self.under_way.insert(ticket, UnderWay::Sign(input));
-        self.courier.access = Access::Coming;
+        self.courier.access = Access::Coming(turn.now);
     }
 
     pub(super) fn sign_told(&mut self, turn: &mut Turn<'_>, input: &str, outcome: &Outcome) -> Result<(), Fault> {
@@ -393,7 +401,8 @@ impl RemoteServer {
         match wire::fcm::parse_access(outcome, turn.now) {
             // A token that is over at once would be fetched for ever.
             Ok(access) if access.is_usable(turn.now) => {
-                self.courier.access = Access::Here(access, turn.now);
+                self.courier.access = Access::Here(access);
+                self.courier.accesses = self.courier.accesses.wrapping_add(1);
                 let mut batch = Vec::new();
                 self.pump(turn, &mut batch)?;
                 self.commit(turn, batch)?;
@@ -422,11 +431,17 @@ impl RemoteServer {
         self.answer_ripe(turn)
     }
 
-    pub(super) fn send_told(&mut self, turn: &mut Turn<'_>, delivery_id: i64, outcome: &Outcome) -> Result<(), Fault> {
+    pub(super) fn send_told(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        delivery_id: i64,
+        outcome: &Outcome,
+    ) -> Result<(), Fault> {
         let now = turn.now;
-        let Some(Flight { waiting, admission, asked_at }) = self.courier.flights.remove(&delivery_id) else {
-            return Ok(());
-        };
+        let is_current = self.courier.flights.get(&delivery_id).is_some_and(|flight| flight.ticket == ticket);
+        let flight = if is_current { self.courier.flights.remove(&delivery_id) } else { None };
+        let Some(Flight { waiting, admission, asked_at, access, .. }) = flight else { return Ok(()) };
         let kind = waiting.delivery.token.kind;
         let verdict = match kind {
             Kind::Fcm => wire::fcm::verdict(outcome, now),
@@ -435,7 +450,7 @@ impl RemoteServer {
         };
         self.courier.breakers.entry(kind).or_default().record(now, admission, Health::from(verdict));
         let mut batch = Vec::new();
-        if verdict == Verdict::Renew && waiting.renewal == Renewal::Possible && self.renew(kind, asked_at, now) {
+        if verdict == Verdict::Renew && waiting.renewal == Renewal::Possible && self.renew(kind, access, now) {
             let renewal = Renewal::Tried;
             self.courier.waiting.push_front(Waiting { delivery: waiting.delivery, renewal });
         } else {
@@ -448,11 +463,11 @@ impl RemoteServer {
     }
 
     /// Forgets credentials that the provider refused, if new ones may be had.
-    fn renew(&mut self, kind: Kind, asked_at: Timestamp, now: Timestamp) -> bool {
+    fn renew(&mut self, kind: Kind, access: u32, now: Timestamp) -> bool {
         match kind {
             Kind::Fcm => {
                 // One that came since then is not the one that was refused.
-                if matches!(self.courier.access, Access::Here(_, since) if since <= asked_at) {
+                if matches!(self.courier.access, Access::Here(_)) && access == self.courier.accesses {
                     self.courier.access = Access::None;
                 }
                 true
@@ -503,6 +518,10 @@ impl RemoteServer {
         let now = turn.now;
         let room = RESUMED_MAX.saturating_sub(self.courier.waiting.len());
         for mut delivery in store::queue::due_deliveries(turn.sql, now, room)? {
+            let lost = |flight: &Flight| now.since(flight.asked_at) >= LEASE_MS;
+            if self.courier.flights.get(&delivery.delivery_id).is_some_and(lost) {
+                self.courier.flights.remove(&delivery.delivery_id);
+            }
             if self.courier.holds(delivery.delivery_id) {
                 batch.push(store::queue::put_off(&delivery, now.plus(LEASE_MS)));
             } else if now > delivery.begun_at.plus(COURSE_MS_MAX) {

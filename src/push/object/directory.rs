@@ -244,6 +244,9 @@ impl PushDirectory {
         let token =
             TokenHash::from_hex(&dead.token).ok_or_else(|| Fault::Corrupt(String::from("a token of no hash")))?;
         let mut batch = Vec::new();
+        if !dead.keeps {
+            batch.push(rows::remove_holder(token, &dead.server));
+        }
         for server in rows::holders(turn.sql, token, HOLDERS_MAX)? {
             if server == dead.server {
                 continue;
@@ -272,6 +275,7 @@ impl PushDirectory {
             app_id: obituary.app_id.clone(),
             at_ms: obituary.died_at.as_millis(),
             server: obituary.server.clone(),
+            keeps: false,
         };
         let (class, operation) = (Class::RemoteServer, Operation::PushTokenDead);
         let errand = service::errand(class, obituary.server.clone(), operation, &dead, "")?;

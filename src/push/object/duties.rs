@@ -95,9 +95,11 @@ impl RemoteServer {
         let errand = match duty.act {
             DutyAct::Confirm | DutyAct::Release => settle(&name, &server, duty.act, "")?,
             DutyAct::Dead => {
-                let (at, app_id) = duty.extra.split_once(' ').unwrap_or(("0", ""));
-                let app_id = Some(app_id.to_owned()).filter(|app_id| !app_id.is_empty());
-                let dead = Dead { token: duty.name.clone(), app_id, at_ms: at.parse().unwrap_or(0), server };
+                let mut words = duty.extra.splitn(3, ' ');
+                let at_ms = words.next().and_then(|at| at.parse().ok()).unwrap_or(0);
+                let keeps = words.next() == Some("keeps");
+                let app_id = words.next().filter(|app_id| !app_id.is_empty()).map(str::to_owned);
+                let dead = Dead { token: duty.name.clone(), app_id, at_ms, server, keeps };
                 let shard = shard(kind.word(), &duty.name);
                 service::errand(Class::PushDirectory, shard, Operation::PushTokenDead, &dead, "")?
             }
@@ -121,6 +123,8 @@ impl RemoteServer {
         for duty in store::queue::due_duties(turn.sql, turn.now, DUTIES_PARALLEL_MAX)? {
             let due = turn.now.plus(duty_delay_ms(duty.attempts + 1));
             batch.push(store::queue::put_off_duty(duty.duty_id, due));
+            // Had there been an answer, it would have come by now.
+            self.duties.under_way.remove(&duty.duty_id);
             if !self.duties.is_busy(&duty) {
                 self.perform(turn, duty)?;
             }
@@ -137,31 +141,10 @@ impl RemoteServer {
         at: Timestamp,
         batch: &mut Vec<Statement>,
     ) -> Result<(), Fault> {
-        self.forget_token(turn, token, app_id, at, batch)?;
-        let extra = format!("{} {}", at.as_millis(), app_id.unwrap_or_default());
+        let stays = forget_token(turn.sql, token, app_id, at, batch)?;
+        let keeps = if stays.granted { "keeps" } else { "forgets" };
+        let extra = format!("{} {keeps} {}", at.as_millis(), app_id.unwrap_or_default());
         self.owe_more(turn, NameKind::Token, token.to_hex(), DutyAct::Dead, extra, batch)
-    }
-
-    /// Removes the rows that a token's death ends, and says whether others with it stay.
-    fn forget_token(
-        &mut self,
-        turn: &mut Turn<'_>,
-        token: TokenHash,
-        app_id: Option<&str>,
-        at: Timestamp,
-        batch: &mut Vec<Statement>,
-    ) -> Result<Granted, Fault> {
-        let struck = store::device::struck(turn.sql, token, app_id, at)?;
-        let all = store::device::with_token(turn.sql, token)?;
-        batch.extend(struck.iter().map(|device_id| store::device::remove(*device_id)));
-        if !struck.is_empty() {
-            batch.push(store::device::add(-i64::try_from(struck.len()).unwrap_or(0), 0));
-        }
-        let stays = all.len() > struck.len();
-        if !stays && !struck.is_empty() {
-            self.owe(turn, NameKind::Token, token.to_hex(), DutyAct::Release, batch)?;
-        }
-        Ok(Granted { granted: stays })
     }
 
     /// Another server was told that a token is dead.
@@ -169,10 +152,27 @@ impl RemoteServer {
         let mut batch = Vec::new();
         let at = Timestamp::from_millis(dead.at_ms);
         let stays = match TokenHash::from_hex(&dead.token) {
-            Some(token) => self.forget_token(turn, token, dead.app_id.as_deref(), at, &mut batch)?,
+            Some(token) => forget_token(turn.sql, token, dead.app_id.as_deref(), at, &mut batch)?,
             None => Granted { granted: false },
         };
         self.commit(turn, batch)?;
         Ok(service::answer(&stays)?)
     }
+}
+
+/// Removes the rows that a token's death ends, and says whether others with it stay.
+fn forget_token(
+    sql: &dyn Sql,
+    token: TokenHash,
+    app_id: Option<&str>,
+    at: Timestamp,
+    batch: &mut Vec<Statement>,
+) -> Result<Granted, Fault> {
+    let struck = store::device::struck(sql, token, app_id, at)?;
+    let all = store::device::with_token(sql, token)?;
+    batch.extend(struck.iter().map(|device_id| store::device::remove(*device_id)));
+    if !struck.is_empty() {
+        batch.push(store::device::add(-i64::try_from(struck.len()).unwrap_or(0), 0));
+    }
+    Ok(Granted { granted: all.len() > struck.len() })
 }

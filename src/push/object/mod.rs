@@ -328,7 +328,7 @@ impl Object for RemoteServer {
         match self.under_way.remove(&ticket) {
             None => Ok(()),
             Some(UnderWay::Duty(duty_id)) => self.duty_told(turn, duty_id, &outcome),
-            Some(UnderWay::Send(delivery_id)) => self.send_told(turn, delivery_id, &outcome),
+            Some(UnderWay::Send(delivery_id)) => self.send_told(turn, ticket, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
             Some(UnderWay::Learning(pending)) => {
