@@ -28,6 +28,10 @@ const waystation :Workerd.Worker = (
     (className = "ServerRegistry", uniqueKey = "waystation-server-registry", enableSql = true),
     (className = "AttestationRegistry", uniqueKey = "waystation-attestation-registry", enableSql = true),
     (className = "ReferenceStore", uniqueKey = "waystation-reference-store", enableSql = true),
+    (className = "PartyRoom", uniqueKey = "waystation-party-room", enableSql = true),
+    (className = "PartyIdentities", uniqueKey = "waystation-party-identities", enableSql = true),
+    (className = "PartyDirectory", uniqueKey = "waystation-party-directory", enableSql = true),
+    (className = "PartyGateway", uniqueKey = "waystation-party-gateway", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -36,6 +40,10 @@ const waystation :Workerd.Worker = (
     (name = "SERVER_REGISTRY", durableObjectNamespace = "ServerRegistry"),
     (name = "ATTESTATION_REGISTRY", durableObjectNamespace = "AttestationRegistry"),
     (name = "REFERENCE_STORE", durableObjectNamespace = "ReferenceStore"),
+    (name = "PARTY_ROOM", durableObjectNamespace = "PartyRoom"),
+    (name = "PARTY_IDENTITIES", durableObjectNamespace = "PartyIdentities"),
+    (name = "PARTY_DIRECTORY", durableObjectNamespace = "PartyDirectory"),
+    (name = "PARTY_GATEWAY", durableObjectNamespace = "PartyGateway"),
     # Secrets
     (name = "BOOTSTRAP_SIGNING_KEY", fromEnvironment = "BOOTSTRAP_SIGNING_KEY"),
     (name = "SERVER_REGISTRY_SECRET", fromEnvironment = "SERVER_REGISTRY_SECRET"),

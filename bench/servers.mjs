@@ -19,6 +19,7 @@ const SETTINGS = {
   SIGNAL_SOCKETS_PER_ADDRESS: "1000000",
   SIGNAL_SOCKETS_MAX: "1000000",
   // The seed of RFC 8032, section 7.1, test 1: known to everybody, which a benchmark does not mind.
+  PARTY_TOKEN_KEY: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
   BOOTSTRAP_SIGNING_KEY: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
 };
 

@@ -6,6 +6,8 @@ import { at } from "./lib/run.mjs";
 import { bold, dim, green, main, red, say, seconds } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 import * as cases from "../bench/cases.mjs";
+import * as attest from "../bench/attest.mjs";
+import { drive, HOT_PEERS, PARTIES, PEERS, prepareHotParty, prepareParties } from "../bench/party.mjs";
 import { audience, relayList, rendezvous } from "../bench/relay.mjs";
 import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
 import { startServer, STATE } from "../bench/servers.mjs";
@@ -165,10 +167,10 @@ async function growth() {
 }
 
 /** Both servers anew; killed afterwards, so that no case pays for the thousands of sockets of another. */
-async function freshPair(run) {
+async function freshPair(run, settings) {
   const servers = {};
   try {
-    for (const name of ["ours", "floor"]) servers[name] = await startServer(name);
+    for (const name of ["ours", "floor"]) servers[name] = await startServer(name, settings);
     await run(servers);
   } finally {
     for (const server of Object.values(servers)) await server.stop();
@@ -208,6 +210,27 @@ async function scaled(servers, name, sizes, prepare, { unit, operation }) {
   const [less, more] = [sizes[0], sizes.at(-1)].map((size) => size.toLocaleString("en"));
   const detail = `CPU of one at ${more} over that at ${less}; the floor's grows ${its.toFixed(2)}×`;
   report(`  growth, ${more} against ${less}`, "", { ours: value, value, target: { most: 1.2 }, detail });
+}
+
+/** Many small parties, and one that everybody is in. */
+async function parties(servers) {
+  if (skipped("party")) return;
+  const cases = [
+    [`${PARTIES} parties of ${PEERS}`, prepareParties, [1, 16, 64]],
+    [`hot party of ${HOT_PEERS}`, prepareHotParty, [16]],
+  ];
+  for (const [where, prepare, lanes] of cases) {
+    const members = {};
+    for (const [who, server] of Object.entries(servers)) members[who] = await prepare(server);
+    for (const what of ["heartbeat", "get", "join"]) {
+      for (const count of lanes) {
+        const mine = drive(members.ours, what, count);
+        const its = drive(members.floor, what, count);
+        const both = await throughput(servers, `party ${what}, ${where}, ${count} connections`, mine, its);
+        if (both) report("  p99", "ms", { ours: both.ours.p99Ms, floor: both.floor.p99Ms });
+      }
+    }
+  }
 }
 
 async function relayRegistry() {
@@ -254,6 +277,17 @@ async function chunkFanOut(servers) {
   }
 }
 
+async function attestation(servers) {
+  for (const server of Object.values(servers)) await attest.furnish(server);
+  await throughput(servers, "attest: register", attest.register, attest.register);
+  const both = await throughput(servers, "attest: challenge and verify, 20 MB", attest.attest, attest.attest);
+  if (both) report("  p99", "ms", { ours: both.ours.p99Ms, floor: both.floor.p99Ms });
+  if (skipped("attest: part upload, 4 MiB")) return;
+  const { ours, floor } = await compare(servers, attest.upload, attest.upload);
+  const megabytes = ({ perSecond }) => (perSecond * attest.PART_BYTES) / 1e6;
+  report("attest: part upload, 4 MiB", "MB/s", { ours: megabytes(ours), floor: megabytes(floor), ...cpu(ours, floor) });
+}
+
 /** Where the state is, and whether a commit waits for a disk there. Source: TMPFS_MAGIC in linux/magic.h. */
 function place() {
   const isMemory = process.platform === "linux" && statfsSync(STATE).type === 0x01021994;
@@ -276,6 +310,8 @@ await main(async () => {
   await idleSockets();
   await growth();
   await relayRegistry();
+  if (!skipped("attest: register, challenge and verify, part upload")) await freshPair(attestation, attest.SETTINGS);
+  await freshPair(parties);
   mkdirSync(at("bench/results"), { recursive: true });
   const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };
   writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);

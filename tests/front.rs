@@ -1,11 +1,12 @@
 //! The front without the platform: what passes the door, what does not, and what every answer carries.
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use waystation::front::dialect::refuse;
 use waystation::front::enter::{Entered, Refused, Step, enter};
 use waystation::front::finish::finish;
 use waystation::front::head::{Head, Method, Wish};
 use waystation::front::limiter::Standing;
-use waystation::front::routes::{ROUTES, Route, Who};
+use waystation::front::routes::{Dialect, ROUTES, Route, Who};
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::Principal;
 use waystation::kernel::operation::Operation;
@@ -81,6 +82,8 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
             };
             let allowed = match route.who {
                 Who::Anyone | Who::RegistryWriterOrOwner => true,
+                // Judged by the identities, when the body is read.
+                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
                 Who::Operator => name == "operator",
@@ -109,6 +112,42 @@ fn only_proven_callers_reach_an_object_as_more_than_anonymous() {
     // A secret that was recognised travels no further.
     assert_eq!(principal(Some("registry")), (Principal::RegistryWriter, None));
     assert_eq!(principal(Some("admin")), (Principal::Operator, None));
+}
+
+#[test]
+fn every_row_that_needs_a_peer_goes_through_the_room_that_finds_out_who_it_is() {
+    let settings = settings(SECRETS);
+    let peers = |route: &&Route| matches!(route.who, Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter);
+    let rows: Vec<_> = ROUTES.iter().filter(peers).collect();
+    assert!(rows.len() >= 20);
+    for route in rows {
+        assert_eq!(route.dialect, Dialect::Detail, "{}", route.template);
+        for (token, principal, travels) in [
+            ("wrong", Principal::Anonymous, true),
+            ("admin", Principal::Operator, false),
+            ("registry", Principal::RegistryWriter, false),
+        ] {
+            let request = Head {
+                authorization: Some(format!("Bearer {token}")),
+                wish: route.wish,
+                ..head(route.method, &example(route))
+            };
+            let Step::Room { call, .. } = go(&request, &settings).unwrap().step else { panic!("{}", route.template) };
+            let expected = if route.who == Who::PeerOrRegistryWriter { principal } else { Principal::Anonymous };
+            assert_eq!((call.principal, &call.caller), (expected, &None), "{}", route.template);
+            let expected_travel = travels || expected == Principal::Anonymous;
+            assert_eq!(call.authorization.is_some(), expected_travel, "{} {token}", route.template);
+        }
+    }
+}
+
+#[test]
+fn party_routes_are_refused_in_their_clients_envelope() {
+    let settings = settings(SECRETS);
+    let refused = go(&head(Method::Other, "/parties/x/join"), &settings).unwrap_err();
+    let reply = refuse(refused.problem, refused.route, "r");
+    assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST, OPTIONS")));
+    assert_eq!(reply.body, r#"{"detail":"Method Not Allowed"}"#);
 }
 
 #[test]
@@ -171,7 +210,7 @@ fn rooms_have_names_of_1_to_128_characters_and_are_not_the_lobby() {
         Step::Object { name, .. } => name,
         other => panic!("{other:?}"),
     };
-    assert_eq!(name("/ws"), "lobby");
+    assert_eq!(name("/client"), "lobby");
     assert_eq!(name("/signal/lobby"), "room/lobby");
     assert_eq!(name("/signal/a%2Fb"), "room/a/b");
     assert!(open(&format!("/signal/{}", "r".repeat(128))).is_ok());

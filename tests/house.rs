@@ -131,7 +131,7 @@ fn files_stay_below_600_lines_and_begin_with_what_they_are() {
 #[test]
 fn clock_and_randomness_are_arguments() {
     for (path, text) in sources().iter().filter(|(path, _)| !path.starts_with("src/shell/")) {
-        for word in ["SystemTime", "Instant::now", "Timestamp::now", "thread_rng", "rand::"] {
+        for word in ["SystemTime", "Instant::now", "Timestamp::now", "thread_rng", "use rand::", " rand::", "(rand::"] {
             assert!(!code(text).contains(word), "{path} names {word}");
         }
     }

@@ -14,7 +14,9 @@ use crate::kernel::settings::Settings;
 pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
     let bearer = authorization.and_then(bearer_of);
     match who {
-        Who::Anyone => Ok(Principal::Anonymous),
+        // A peer's token is judged by the identities' object, once the body is read.
+        Who::Anyone | Who::Peer | Who::PeerOrLater => Ok(Principal::Anonymous),
+        Who::PeerOrRegistryWriter => Ok(credential_holder(bearer, settings).unwrap_or(Principal::Anonymous)),
         Who::Operator => {
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
         }
@@ -35,6 +37,16 @@ pub fn bearer_of(authorization: &str) -> Option<&str> {
 fn holder(bearer: Option<&str>, secret: Option<&Secret>, unset: &str) -> Result<(), Problem> {
     let Some(secret) = secret else { return Err(Problem::new(ErrorCode::NotConfigured, unset)) };
     if bearer.is_some_and(|candidate| secret.matches(candidate)) { Ok(()) } else { Err(unauthorized()) }
+}
+
+/// Who holds one of the two secrets, and nobody else: an open development service needs no peer to be a writer.
+fn credential_holder(bearer: Option<&str>, settings: &Settings) -> Option<Principal> {
+    let candidate = bearer?;
+    let holds = |secret: Option<&Secret>| secret.is_some_and(|secret| secret.matches(candidate));
+    if holds(settings.admin_secret.as_ref()) {
+        return Some(Principal::Operator);
+    }
+    holds(settings.bootstrap.registry_secret.as_ref()).then_some(Principal::RegistryWriter)
 }
 
 fn registry_writer(bearer: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
@@ -105,6 +117,17 @@ mod tests {
         assert_eq!(status(Who::Operator, None, &open), 503);
         let closed = settings(&[("DEV_MODE", "true"), ("SERVER_REGISTRY_SECRET", "registry")]);
         assert_eq!(status(Who::RegistryWriter, None, &closed), 401);
+    }
+
+    #[test]
+    fn a_party_relays_door_knows_the_secrets_and_leaves_peers_to_the_object() {
+        let settings = settings(ALL);
+        let of = |header| authorise(Who::PeerOrRegistryWriter, header, &settings).unwrap();
+        assert_eq!(of(Some("Bearer registry")), Principal::RegistryWriter);
+        assert_eq!(of(Some("Bearer admin")), Principal::Operator);
+        for header in [None, Some("Bearer "), Some("Bearer wrong"), Some("Bearer ci")] {
+            assert_eq!(of(header), Principal::Anonymous, "{header:?}");
+        }
     }
 
     #[test]

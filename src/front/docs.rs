@@ -114,6 +114,9 @@ pub const fn who(who: Who) -> &'static str {
         Who::RegistryWriterOrOwner => "Needs the registry's bearer token, or a signature by the server's own key.",
         Who::Ci => "Needs the CI upload token.",
         Who::Operator => "Needs an operator's token.",
+        Who::Peer => "Needs a peer's token.",
+        Who::PeerOrRegistryWriter => "Needs a peer's token, or the registry's bearer token.",
+        Who::PeerOrLater => "Needs a peer's token, at once or in the first message.",
     }
 }
 

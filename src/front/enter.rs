@@ -3,9 +3,10 @@
 use super::about;
 use super::auth::{authorise, bearer_of};
 use super::docs;
+pub use super::find::Refused;
 use super::find::{Found, find};
 use super::head::{Head, Method, Wish};
-use super::routes::{Route, To};
+use super::routes::{Dialect, Room, Route, To};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Principal};
@@ -40,26 +41,23 @@ pub enum Step {
         /// The call; its body is still to be read when the route takes one.
         call: Call,
     },
+    /// An object of the room answers; the room says which when it has seen the body.
+    Room {
+        /// The room.
+        room: Room,
+        /// The call; its body is still to be read when the route takes one.
+        call: Call,
+    },
+    /// The directory of parties is asked for its counts, and they become part of the overview.
+    Overview {
+        /// The question.
+        call: Call,
+    },
     /// Every class is asked whether it answers.
     EveryClass {
         /// The probe.
         call: Call,
     },
-}
-
-/// A request that did not pass: the row, if one was found, and what was wrong.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    /// Its row, for the log.
-    pub route: Option<&'static Route>,
-    /// What was wrong.
-    pub problem: Problem,
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self { route: None, problem }
-    }
 }
 
 /// Takes a request in.
@@ -76,7 +74,7 @@ pub fn enter(
     }
     let found = match find(head) {
         Ok(found) => found,
-        Err(problem) => return Ok(Err(problem.into())),
+        Err(refused) => return Ok(Err(refused)),
     };
     let route = Some(found.route);
     if found.route.operation == Operation::Health {
@@ -89,7 +87,7 @@ pub fn enter(
         Ok(principal) => principal,
         Err(problem) => return Ok(Err(Refused { route, problem })),
     };
-    Ok(step(head, found, principal)?.map(|step| Entered { route, step }).map_err(|problem| Refused { route, problem }))
+    Ok(step(head, found, principal).map(|step| Entered { route, step }).map_err(|problem| Refused { route, problem }))
 }
 
 /// Origin, credentials and size.
@@ -112,14 +110,15 @@ pub fn too_large() -> Problem {
     Problem::new(ErrorCode::TooLarge, "Request body too large")
 }
 
-fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, Problem>, Fault> {
+fn step(head: &Head, found: Found, principal: Principal) -> Result<Step, Problem> {
     let to = found.route.to;
     let step = match to {
         To::Front => Step::Answer(match found.route.operation {
-            Operation::OpenApi => docs::openapi(),
             Operation::Docs => docs::page(),
-            _ => about::overview()?,
+            _ => docs::openapi(),
         }),
+        To::Overview => Step::Overview { call: call(head, found, principal) },
+        To::Room(room) => Step::Room { room, call: call(head, found, principal) },
         To::EveryClass => {
             Step::EveryClass { call: Call { operation: Operation::Probe, ..call(head, found, principal) } }
         }
@@ -127,16 +126,17 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Result<Step, 
         To::Named(class, prefix) => {
             let named = found.params.first().map(String::as_str).unwrap_or_default();
             if named.is_empty() || named.chars().count() > OBJECT_NAME_MAX {
-                return Ok(Err(Problem::new(ErrorCode::InvalidPath, "Invalid name")));
+                return Err(Problem::new(ErrorCode::InvalidPath, "Invalid name"));
             }
             Step::Object { class, name: format!("{prefix}{named}"), call: call(head, found, principal) }
         }
     };
-    Ok(Ok(step))
+    Ok(step)
 }
 
 fn call(head: &Head, found: Found, principal: Principal) -> Call {
     let bearer = head.authorization.as_deref().and_then(bearer_of);
+    let is_ours = found.route.dialect == Dialect::Ours;
     Call {
         operation: found.route.operation,
         params: found.params,
@@ -146,8 +146,9 @@ fn call(head: &Head, found: Found, principal: Principal) -> Call {
         request_id: head.request_id.clone(),
         bearer: bearer.filter(|_| principal == Principal::Anonymous).map(str::to_owned),
         if_match: head.if_match.clone(),
-        authorization: None,
-        content_type: None,
+        // A secret that was recognised travels no further.
+        authorization: head.authorization.clone().filter(|_| !is_ours && principal == Principal::Anonymous),
+        content_type: head.content_type.clone().filter(|_| !is_ours),
         idempotency_key: head.idempotency_key.clone(),
         caller: None,
         body: Vec::new(),

@@ -17,13 +17,22 @@ pub struct Found {
     pub params: Vec<String>,
 }
 
+/// A request that did not pass: the row, if one was found, and what was wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    /// Its row, or another one of its path: for the log and the envelope.
+    pub route: Option<&'static Route>,
+    /// What was wrong.
+    pub problem: Problem,
+}
+
 /// Finds the row for a request.
 ///
 /// Errors: 404 for an unknown path, 405 with `Allow` for an unknown method of a known path, 426 for a plain request to a
 /// WebSocket, 400 for a broken percent escape, 414 for a target that is too long.
-pub fn find(head: &Head) -> Result<Found, Problem> {
+pub fn find(head: &Head) -> Result<Found, Refused> {
     if head.path.len() + head.query.len() > TARGET_MAX {
-        return Err(Problem::plain(ErrorCode::UriTooLong));
+        return Err(Refused { route: None, problem: Problem::plain(ErrorCode::UriTooLong) });
     }
     let method = if head.method == Method::Head { Method::Get } else { head.method };
     let same_path = || ROUTES.iter().filter(|route| fits(route.template, &head.path));
@@ -34,13 +43,14 @@ pub fn find(head: &Head) -> Result<Found, Problem> {
         Wish::Answer => None,
     });
     if let Some(route) = row {
-        let params = params(route.template, &head.path)?;
+        let params = params(route.template, &head.path).map_err(|problem| Refused { route: Some(route), problem })?;
         return Ok(Found { route, params });
     }
-    Err(refuse(method, same_path().collect::<Vec<_>>().as_slice()))
+    let rows: Vec<_> = same_path().collect();
+    Err(Refused { route: rows.first().copied(), problem: refuse(method, &rows) })
 }
 
-fn refuse(method: Method, same_path: &[&Route]) -> Problem {
+fn refuse(method: Method, same_path: &[&'static Route]) -> Problem {
     if same_path.is_empty() {
         let hint = "Use GET /servers to list VPS servers";
         return Problem::new(ErrorCode::NotFound, "Not Found").with("hint", hint);

@@ -8,7 +8,9 @@
 //! time without anybody being worse off.
 
 pub mod about;
+pub mod admissions;
 pub mod auth;
+pub mod dialect;
 pub mod docs;
 pub mod enter;
 pub mod find;

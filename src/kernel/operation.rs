@@ -42,6 +42,8 @@ pub enum Operation {
     AttestGrant,
     /// The registry counts a complete file as a reference; asked by a build's object only.
     AttestCount,
+    /// A build's object forgets its file; asked by the registry only.
+    AttestForget,
     PartyRegister,
     PartyRevoke,
     PartyCreate,
@@ -144,7 +146,7 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 9] = [
         Self::SignalingRoom,
         Self::RelayRegistry,
         Self::ServerRegistry,
@@ -154,8 +156,6 @@ impl Class {
         Self::PartyIdentities,
         Self::PartyDirectory,
         Self::PartyGateway,
-        Self::RemoteServer,
-        Self::PushDirectory,
     ];
 
     /// The class name in `wrangler.toml` and `workerd.capnp`.

@@ -55,6 +55,40 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = readBody)]
     pub(super) fn read_body(request: &JsValue, max: u32) -> Result<Promise, JsValue>;
 
+    /// An HTTP request to the outside: a promise of `["fetched", head, bytes]`, or `["failed", why]`.
+    #[wasm_bindgen(js_name = fetchOutside)]
+    pub(super) fn fetch_outside(
+        method: &str,
+        url: &str,
+        headers: &str,
+        body: Uint8Array,
+        timeout_ms: u32,
+        answer_bytes_max: u32,
+    ) -> Promise;
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256 by the platform: a promise of `["signed", "", bytes]`, or `["failed", "other"]`.
+    #[wasm_bindgen(js_name = signRs256)]
+    pub(super) fn sign_rs256(pem: &str, message: Uint8Array) -> Promise;
+
+    /// What the shim does for a host: it runs errands and passes sockets on.
+    pub type Port;
+
+    /// Brings what the promise is settled with back to [`super::host::ObjectHost::told`].
+    #[wasm_bindgen(method)]
+    pub(super) fn run(this: &Port, life: u32, ticket: u32, errand: Promise);
+
+    /// Passes every frame of `socket` on to a socket of another object, and back.
+    #[wasm_bindgen(method)]
+    pub(super) fn transfer(
+        this: &Port,
+        conn: u32,
+        socket: &WebSocket,
+        binding: &str,
+        name: &str,
+        head: &str,
+        first: &str,
+    );
+
     /// When the runtime last answered a ping of this socket itself; `NaN` for never. Milliseconds since the epoch.
     #[wasm_bindgen(js_name = lastAutoResponse)]
     pub(super) fn last_auto_response(state: &JsValue, socket: &WebSocket) -> f64;

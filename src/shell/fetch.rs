@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use futures::future::join_all;
 use js_sys::{Array, Uint8Array};
@@ -12,30 +13,36 @@ use web_sys::{Request, Response};
 
 use super::ambient::{self, Configured, SystemEntropy, platform};
 use super::bindings::{self, call_object, constant_headers, open_object, read_body, respond, respond_again};
+use super::rooms;
 use crate::attestation::object::handoff;
-use crate::front::about::{self, ClassState};
+use crate::front::about::{self, ClassState, Counts, PartyCounts};
+use crate::front::admissions::Admissions;
+use crate::front::dialect;
 use crate::front::enter::{Entered, Refused, Step, enter, too_large};
 use crate::front::finish::{CONSTANT_HEADERS, Finished, finish};
 use crate::front::head::{Head, Method, Wish, accept_request_id, trace_id};
 use crate::front::limiter::{Limiter, Standing};
 use crate::front::list_cache::ListCache;
 use crate::front::log;
-use crate::front::routes::Route;
+use crate::front::routes::{Room, Route};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::entropy::random_bytes;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
 use crate::kernel::network::ClientNetwork;
-use crate::kernel::object::Call;
+use crate::kernel::object::{Call, Principal};
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::LogLevel;
 use crate::kernel::time::Timestamp;
 
 /// What the front remembers in this isolate. Losing it costs nothing but a moment.
-struct Memory {
+pub(super) struct Memory {
     limiter: Limiter,
     list: ListCache,
+    counts: Counts,
+    /// Whose tokens were judged lately.
+    pub(super) admissions: Admissions,
     /// The constant headers, ready to be copied.
     constant: JsValue,
     /// The last answer that was the same for everybody, ready to be sent again.
@@ -99,6 +106,18 @@ fn follow(request: &Request, env: &JsValue, visit: Visit, entered: Entered) -> J
             let env = env.clone();
             future_to_promise(async move { Ok(visit.answer_or_fail(probe_all(&env, call, &visit).await)) }).into()
         }
+        Step::Overview { call } => {
+            let kept = with_memory(0, |memory| memory.counts.get(visit.started));
+            if let Some(counts) = kept {
+                return visit.answer_or_fail(about::overview(counts));
+            }
+            let env = env.clone();
+            future_to_promise(async move { Ok(visit.answer_or_fail(overview(&env, call).await)) }).into()
+        }
+        Step::Room { room, call } => {
+            let (env, request) = (env.clone(), JsValue::from(request));
+            future_to_promise(async move { Ok(enter_room(&request, &env, room, call, visit).await) }).into()
+        }
         Step::Object { class, name, call } if visit.head.wish == Wish::Socket && visit.is_socket() => {
             let env = env.clone();
             future_to_promise(async move { Ok(upgrade(&env, class, &name, &call, visit).await) }).into()
@@ -129,21 +148,9 @@ async fn ask(
     call: Call,
     visit: &Visit,
 ) -> Result<Reply, Fault> {
-    let body_max = visit.route.map_or(0, |route| route.body_max);
-    let body = if body_max == 0 {
-        Uint8Array::new_with_length(0)
-    } else {
-        let max = u32::try_from(body_max).unwrap_or(u32::MAX);
-        let read = read_body(request, max).map_err(|error| platform(&error))?;
-        // Who hangs up in the middle of a body is told nothing, and is no trouble of ours.
-        let Ok(bytes) = JsFuture::from(read).await else {
-            let problem = Problem::new(ErrorCode::InvalidRequest, "The body was not received");
-            return Ok(problem.into_reply(&call.request_id));
-        };
-        match bytes.dyn_into::<Uint8Array>() {
-            Ok(bytes) => bytes,
-            Err(_) => return Ok(too_large().into_reply(&call.request_id)),
-        }
+    let body = match receive(request, visit).await? {
+        Ok(body) => body,
+        Err(problem) => return Ok(dialect::refuse(problem, visit.route, &call.request_id)),
     };
     let reply = call_through(env, (class, name), &call, body).await?;
     with_memory(0, |memory| {
@@ -155,9 +162,65 @@ async fn ask(
     Ok(reply)
 }
 
+/// The body of a request, as far as the route takes one.
+async fn receive(request: &JsValue, visit: &Visit) -> Result<Result<Uint8Array, Problem>, Fault> {
+    let body_max = visit.route.map_or(0, |route| route.body_max);
+    if body_max == 0 {
+        return Ok(Ok(Uint8Array::new_with_length(0)));
+    }
+    let max = u32::try_from(body_max).unwrap_or(u32::MAX);
+    let read = read_body(request, max).map_err(|error| platform(&error))?;
+    // Who hangs up in the middle of a body is told nothing, and is no trouble of ours.
+    let Ok(bytes) = JsFuture::from(read).await else {
+        return Ok(Err(Problem::new(ErrorCode::InvalidRequest, "The body was not received")));
+    };
+    Ok(bytes.dyn_into::<Uint8Array>().map_err(|_| too_large()))
+}
+
+/// Asks the directory of parties for its counts. When it does not answer, the overview does without them.
+async fn overview(env: &JsValue, call: Call) -> Result<Reply, Fault> {
+    let call = Call { principal: Principal::Service, ..call };
+    let directory = (Class::PartyDirectory, "global");
+    let reply = call_once(env, directory.0, directory.1, &call, Uint8Array::new_with_length(0)).await;
+    let counts = reply.ok().as_ref().and_then(PartyCounts::parse);
+    if let Some(counts) = counts {
+        with_memory(0, |memory| memory.counts.keep(counts, ambient::now()));
+    }
+    about::overview(counts.unwrap_or_default())
+}
+
+/// A request whose room says which object answers: read the body, find out who calls, ask.
+async fn enter_room(request: &JsValue, env: &JsValue, room: Room, call: Call, visit: Visit) -> JsValue {
+    let body = match receive(request, &visit).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(problem)) => return visit.refuse(problem),
+        Err(fault) => return visit.fail(&fault),
+    };
+    let call = Call { body: body.to_vec(), ..call };
+    let settings = match visit.configured.as_ref() {
+        Ok(settings) => Rc::clone(settings),
+        Err(_) => return visit.refuse(Problem::plain(ErrorCode::Misconfigured)),
+    };
+    let addressed = rooms::find(env, room, &settings, visit.route, call).await;
+    let (class, name, call) = match addressed {
+        Ok(Ok(addressed)) => addressed,
+        Ok(Err(refusal)) => return visit.answer(refusal),
+        Err(fault) => return visit.fail(&fault),
+    };
+    if visit.head.wish == Wish::Socket && visit.is_socket() {
+        return upgrade(env, class, &name, &call, visit).await;
+    }
+    let body = Uint8Array::from(call.body.as_slice());
+    let reply = call_through(env, (class, &name), &call, body).await;
+    if let Ok(reply) = &reply {
+        rooms::forget_after(call.operation, reply);
+    }
+    visit.answer_or_fail(reply)
+}
+
 /// Asks an object, and whichever it refers to: objects cannot call one another within an event, so an answer may be a
 /// note for the next one.
-async fn call_through(
+pub(super) async fn call_through(
     env: &JsValue,
     (class, name): (Class, &str),
     call: &Call,
@@ -176,7 +239,13 @@ async fn call_through(
     }
 }
 
-async fn call_once(env: &JsValue, class: Class, name: &str, call: &Call, body: Uint8Array) -> Result<Reply, Fault> {
+pub(super) async fn call_once(
+    env: &JsValue,
+    class: Class,
+    name: &str,
+    call: &Call,
+    body: Uint8Array,
+) -> Result<Reply, Fault> {
     let promise = call_object(env, class.binding(), name, &to_json(call)?, body).map_err(|error| platform(&error))?;
     let answer = JsFuture::from(promise).await.map_err(|error| platform(&error))?;
     reply_from_js(&answer)
@@ -231,7 +300,7 @@ impl Visit {
     }
 
     fn refuse(&self, problem: Problem) -> JsValue {
-        self.answer(problem.into_reply(&self.head.request_id))
+        self.answer(dialect::refuse(problem, self.route, &self.head.request_id))
     }
 
     fn fail(&self, fault: &Fault) -> JsValue {
@@ -288,11 +357,13 @@ impl Memory {
     }
 }
 
-fn with_memory<T>(limit_per_minute: u64, use_it: impl FnOnce(&mut Memory) -> T) -> T {
+pub(super) fn with_memory<T>(limit_per_minute: u64, use_it: impl FnOnce(&mut Memory) -> T) -> T {
     MEMORY.with_borrow_mut(|slot| {
         let memory = slot.get_or_insert_with(|| Memory {
             limiter: Limiter::new(limit_per_minute),
             list: ListCache::default(),
+            counts: Counts::default(),
+            admissions: Admissions::default(),
             constant: constant_headers(&constant_text()),
             prepared: None,
             request_ids: (hex::encode(random_bytes::<8>(&mut SystemEntropy)), 0),
@@ -307,7 +378,7 @@ fn constant_text() -> String {
     text
 }
 
-fn push_header(text: &mut String, name: &str, value: &str) {
+pub(super) fn push_header(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     text.push('\n');
     text.push_str(value);

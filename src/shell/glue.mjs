@@ -83,7 +83,12 @@ export async function readBody(request, max) {
     const bytes = new Uint8Array(await request.arrayBuffer());
     return bytes.length > max ? undefined : bytes;
   }
-  const reader = request.body.getReader();
+  return readAtMost(request.body, max);
+}
+
+/** Reads a body of at most max bytes; undefined when there are more. */
+async function readAtMost(body, max) {
+  const reader = body.getReader();
   const chunks = [];
   let length = 0;
   for (;;) {
@@ -103,6 +108,47 @@ export async function readBody(request, max) {
     offset += chunk.length;
   }
   return bytes;
+}
+
+/** The word for why a request to the outside failed. The platform tells only by its message. */
+function whyFailed(error) {
+  if (error?.name === "TimeoutError" || error?.name === "AbortError") return "timed_out";
+  const message = String(error?.message ?? error);
+  if (/certificate|TLS|SSL/i.test(message)) return "untrusted";
+  return /connect|network|dns|lookup|resolve|refused|reset|closed|disconnected|not allowed/i.test(message) ? "unreachable" : "other";
+}
+
+/** An HTTP request to the outside, without redirects and with an end. */
+export async function fetchOutside(method, url, headers, body, timeoutMs, max) {
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const hasBody = body.length > 0 || method === "POST" || method === "PUT";
+    const init = { method, headers: constantHeaders(headers), redirect: "manual", signal };
+    const response = await fetch(url, hasBody ? { ...init, body } : init);
+    const bytes = response.body === null ? new Uint8Array(0) : await readAtMost(response.body, max);
+    if (bytes === undefined) return ["failed", "too_large", undefined];
+    let head = String(response.status);
+    for (const [name, value] of response.headers) head += `\n${name}\n${value}`;
+    return ["fetched", head, bytes];
+  } catch (error) {
+    return ["failed", whyFailed(error), undefined];
+  }
+}
+
+/** The imported key of the last PEM text; there is one. */
+let rsaKey = { pem: "", key: null };
+
+export async function signRs256(pem, message) {
+  try {
+    if (rsaKey.pem !== pem) {
+      const der = Uint8Array.from(atob(pem.replace(/-----[^-]*-----|\s/g, "")), (letter) => letter.charCodeAt(0));
+      const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+      rsaKey = { pem, key: await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]) };
+    }
+    return ["signed", "", new Uint8Array(await crypto.subtle.sign("RSASSA-PKCS1-v1_5", rsaKey.key, message))];
+  } catch {
+    return ["failed", "other", undefined];
+  }
 }
 
 export function lastAutoResponse(state, socket) {

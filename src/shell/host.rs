@@ -1,8 +1,9 @@
 //! One Durable Object as the runtime sees it: events in, actions out.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
-use js_sys::Array;
+use js_sys::{Array, Function, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsError, JsValue};
 use web_sys::WebSocket;
@@ -10,18 +11,21 @@ use worker::worker_sys::ext::WebSocketExt;
 use worker::worker_sys::{DurableObjectState, WebSocketPair, WebSocketRequestResponsePair};
 
 use super::ambient::{self, Configured, SystemEntropy, platform};
-use super::bindings::{last_auto_response, mark_socket, send_all, set_alarm, upgraded};
+use super::bindings::{Port, last_auto_response, mark_socket, send_all, set_alarm, upgraded};
+use super::errands;
 use super::fetch::{plain_response, reply_to_js};
 use super::objects;
 use super::sql::ObjectSql;
 use crate::front::log;
 use crate::kernel::backlog::{Backlog, Verdict};
 use crate::kernel::code::ErrorCode;
+use crate::kernel::errand::Ticket;
 use crate::kernel::fault::Fault;
+use crate::kernel::json::to_json;
 use crate::kernel::migration::migrate;
-use crate::kernel::object::{Action, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
+use crate::kernel::object::{Action, Answer, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Class;
-use crate::kernel::reply::Problem;
+use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::time::Timestamp;
 
 /// The keep-alive that the runtime answers itself, without waking the object.
@@ -36,6 +40,8 @@ struct Live {
     next_conn: u32,
     /// When the alarm is set to ring, as far as this memory knows.
     armed: Option<Timestamp>,
+    /// Which life of the object this is. What was asked in another one is not told to this one.
+    life: u32,
 }
 
 /// One Durable Object. The methods are the runtime's events; `shim.mjs` calls them.
@@ -44,10 +50,15 @@ pub struct ObjectHost {
     class: Class,
     state: DurableObjectState,
     sql: ObjectSql,
+    env: JsValue,
+    port: Port,
     settings: Configured,
     live: RefCell<Option<Live>>,
     /// What the object attached and the sockets do not have yet. Outlives a fault, as the sockets' own attachments do.
     unsaved: RefCell<ByConn<String>>,
+    /// Who waits for an answer that was put off: the functions that settle their promises.
+    waiting: RefCell<BTreeMap<Ticket, Function>>,
+    lives: Cell<u32>,
     /// Whether the shim was asked to call [`ObjectHost::save`].
     save_is_due: Cell<bool>,
 }
@@ -56,7 +67,7 @@ pub struct ObjectHost {
 impl ObjectHost {
     /// The object of class `class_name`. Does no work until the first event.
     #[wasm_bindgen(constructor)]
-    pub fn new(class_name: &str, state: DurableObjectState, env: &JsValue) -> Result<Self, JsError> {
+    pub fn new(class_name: &str, state: DurableObjectState, env: &JsValue, port: Port) -> Result<Self, JsError> {
         let class = Class::ALL.into_iter().find(|class| class.name() == class_name);
         let class = class.ok_or_else(|| JsError::new("no such class"))?;
         let storage = state.storage().map_err(|_| JsError::new("no storage"))?;
@@ -64,19 +75,30 @@ impl ObjectHost {
             class,
             state,
             sql: ObjectSql::new(storage),
+            env: env.clone(),
+            port,
             settings: ambient::settings(env),
             live: RefCell::new(None),
             unsaved: RefCell::default(),
+            waiting: RefCell::default(),
+            lives: Cell::new(0),
             save_is_due: Cell::new(false),
         })
     }
 
-    /// An HTTP request: its head as JSON and its body. Answers `[head as JSON, body]`.
+    /// An HTTP request: its head as JSON and its body. Answers `[head as JSON, body]`, or a promise of it.
     pub fn call(&self, head: &str, body: Vec<u8>) -> JsValue {
         let Ok(call) = serde_json::from_str::<Call>(head) else { return refused("") };
         let call = Call { body, ..call };
-        match self.event(|live, turn| live.object.call(turn, &call)) {
-            Ok(reply) => reply_to_js(&reply),
+        let answered = self.event(|live, turn| {
+            let answer = live.object.call(turn, &call)?;
+            Ok(match answer {
+                Answer::Now(reply) => reply_to_js(&reply),
+                Answer::Later(ticket) => self.promise(ticket),
+            })
+        });
+        match answered {
+            Ok(answer) => answer,
             Err(fault) => {
                 self.log_fault(&fault, Some(&call.request_id));
                 refused(&call.request_id)
@@ -130,6 +152,17 @@ impl ObjectHost {
             }
         });
         self.note(outcome);
+        self.wants_save()
+    }
+
+    /// An errand of the object's `life` is done; its promise was settled with `[kind, head, body]`.
+    pub fn told(&self, life: u32, ticket: u32, kind: &str, head: &str, body: &JsValue) -> bool {
+        let outcome = errands::outcome_from_js(kind, head, body);
+        let same_life = self.live.borrow().as_ref().is_some_and(|live| live.life == life);
+        if same_life {
+            let told = self.event(|live, turn| live.object.told(turn, Ticket(ticket), outcome));
+            self.note(told);
+        }
         self.wants_save()
     }
 
@@ -216,11 +249,24 @@ impl ObjectHost {
         self.note(outcome);
     }
 
-    /// One event: load if needed, let the object handle it, perform its actions, arm the alarm.
+    /// One event. After a fault the object is gone, and with it whom it owes an answer to.
     fn event<T>(&self, handle: impl FnOnce(&mut Live, &mut Turn<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
         let Ok(mut slot) = self.live.try_borrow_mut() else {
             return Err(Fault::Platform(String::from("an event arrived inside another")));
         };
+        let outcome = self.handle(&mut slot, handle);
+        if outcome.is_err() {
+            self.refuse_waiting();
+        }
+        outcome
+    }
+
+    /// Load if needed, let the object handle it, perform its actions, arm the alarm.
+    fn handle<T>(
+        &self,
+        slot: &mut Option<Live>,
+        handle: impl FnOnce(&mut Live, &mut Turn<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let now = ambient::now();
         let mut live = match slot.take() {
             Some(live) => live,
@@ -250,7 +296,7 @@ impl ObjectHost {
     fn load(&self, now: Timestamp) -> Result<Live, Fault> {
         let settings = self.settings.clone().map_err(|_| Fault::Setting(String::from("see the first log line")))?;
         migrate(&self.sql, objects::migrations(self.class), now)?;
-        if matches!(self.class, Class::SignalingRoom | Class::RelayRegistry) {
+        if matches!(self.class, Class::SignalingRoom | Class::RelayRegistry | Class::PartyRoom) {
             let pair = WebSocketRequestResponsePair::new(PING, PONG).map_err(|error| platform(&error))?;
             self.state.set_websocket_auto_response(&pair).map_err(|error| platform(&error))?;
         }
@@ -272,7 +318,9 @@ impl ObjectHost {
         let next_conn = newest.wrapping_add(1);
         let backlog = Backlog::new(settings.signal.unread_bytes_max);
         let object = objects::load(self.class, settings, &self.sql, now, restored)?;
-        Ok(Live { object, socket_by_conn, backlog, next_conn, armed: None })
+        let life = self.lives.get().wrapping_add(1);
+        self.lives.set(life);
+        Ok(Live { object, socket_by_conn, backlog, next_conn, armed: None, life })
     }
 
     fn accept(&self, live: &mut Live, turn: &mut Turn<'_>, call: &Call) -> Result<JsValue, Fault> {
@@ -302,6 +350,18 @@ impl ObjectHost {
                 Action::Attach { conn, attachment } => {
                     self.unsaved.borrow_mut().insert(conn, attachment);
                 }
+                Action::Ask { ticket, errand } => {
+                    self.port.run(live.life, ticket.0, errands::start(&self.env, errand));
+                }
+                Action::Answer { ticket, reply } => self.settle(ticket, &reply),
+                Action::Transfer { conn, class, name, call, first } => {
+                    self.unsaved.borrow_mut().remove(&conn);
+                    live.backlog.forget(conn);
+                    if let Some(socket) = live.socket_by_conn.remove(&conn) {
+                        dismiss(&socket, conn);
+                        self.port.transfer(conn.0, &socket, class.binding(), &name, &to_json(&*call)?, &first);
+                    }
+                }
             }
         }
         // Each round removes at least one socket, so this ends.
@@ -316,6 +376,30 @@ impl ObjectHost {
             self.perform(live, more, now)?;
         }
         Ok(())
+    }
+
+    /// A promise of an answer that was put off.
+    fn promise(&self, ticket: Ticket) -> JsValue {
+        let waiting = &self.waiting;
+        Promise::new(&mut |resolve, _| {
+            waiting.borrow_mut().insert(ticket, resolve);
+        })
+        .into()
+    }
+
+    fn settle(&self, ticket: Ticket, reply: &Reply) {
+        let resolve = self.waiting.borrow_mut().remove(&ticket);
+        if let Some(resolve) = resolve {
+            // Settling a promise does not fail.
+            let _ = resolve.call1(&JsValue::UNDEFINED, &reply_to_js(reply));
+        }
+    }
+
+    /// Answers everybody who waits with a fixed sentence.
+    fn refuse_waiting(&self) {
+        for resolve in self.waiting.take().into_values() {
+            let _ = resolve.call1(&JsValue::UNDEFINED, &refused(""));
+        }
     }
 
     fn send(&self, live: &mut Live, conns: &[Conn], text: &str, cut: &mut Vec<Conn>) {
@@ -367,15 +451,21 @@ const PING_GRACE_MS: u64 = 5_000;
 fn close(live: &mut Live, conn: Conn, code: u16, reason: &str) {
     live.backlog.forget(conn);
     if let Some(socket) = live.socket_by_conn.remove(&conn) {
-        // Errors mean that it is closed already.
-        let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));
+        dismiss(&socket, conn);
+        // An error means that it is closed already.
         let _ = socket.close_with_code_and_reason(code, reason);
     }
 }
 
+/// Remembers with a socket that it is the object's no longer.
+fn dismiss(socket: &WebSocket, conn: Conn) {
+    // An error means that it is closed already.
+    let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));
+}
+
 /// Stands between a connection's number and what the object attached.
 const ATTACHED: char = '|';
-/// Stands behind the number of a connection that the object has closed.
+/// Stands behind the number of a connection that the object has closed or handed over.
 const DISMISSED: char = '!';
 
 fn attach(socket: &WebSocket, conn: Conn, attachment: &str) -> Result<(), Fault> {

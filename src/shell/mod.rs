@@ -14,5 +14,7 @@ pub mod host;
 
 mod ambient;
 mod bindings;
+mod errands;
 mod objects;
+mod rooms;
 mod sql;

@@ -8,7 +8,7 @@
 import { DurableObject } from "cloudflare:workers";
 import wasmModule from "./waystation.wasm";
 import * as wasm from "./bindgen/waystation.js";
-import { CONN } from "./glue.mjs";
+import { CONN, openObject } from "./glue.mjs";
 
 let { memory } = wasm.initSync({ module: wasmModule });
 
@@ -100,16 +100,85 @@ function answerClose(socket, code) {
   }
 }
 
+/** A client's socket that another object serves: frames pass through both ways. */
+class Pipe {
+  #client;
+  #upstream = null;
+  #waiting;
+  #ended;
+
+  constructor(client, first, ended) {
+    this.#client = client;
+    this.#waiting = [first];
+    this.#ended = ended;
+  }
+
+  /** Connects; `opening` is the answer of the other object to an upgrade. */
+  async open(opening) {
+    try {
+      const upstream = (await opening).webSocket;
+      if (!upstream) return this.#drop(1013);
+      if (this.#waiting === null) return upstream.accept(), upstream.close(1001);
+      upstream.accept();
+      upstream.addEventListener("message", ({ data }) => this.#toClient(data));
+      upstream.addEventListener("close", ({ code, reason }) => this.#drop(code, reason));
+      upstream.addEventListener("error", () => this.#drop(1011));
+      this.#upstream = upstream;
+      for (const message of this.#waiting) upstream.send(message);
+      this.#waiting = [];
+    } catch {
+      this.#drop(1011);
+    }
+  }
+
+  send(message) {
+    if (this.#upstream) this.#upstream.send(message);
+    else if (this.#waiting !== null && this.#waiting.length < PIPE_WAITING_MAX) this.#waiting.push(message);
+    else this.#drop(1013);
+  }
+
+  /** The client is gone. */
+  close(code) {
+    this.#ended();
+    this.#waiting = null;
+    if (this.#upstream) answerClose(this.#upstream, code);
+  }
+
+  #toClient(data) {
+    try {
+      this.#client.send(data);
+    } catch {
+      // Closing already; its close event follows.
+    }
+  }
+
+  #drop(code, reason) {
+    this.#ended();
+    this.#waiting = null;
+    try {
+      if (code === 1005 || code === 1006 || code === 1015) this.#client.close();
+      else this.#client.close(code, reason);
+    } catch {
+      // Closed already.
+    }
+  }
+}
+
+/** Frames that wait while a pipe is being connected. */
+const PIPE_WAITING_MAX = 64;
+
 /** The class of that name, backed by an ObjectHost of the current WASM instance. */
 function durable(name) {
   return class extends DurableObject {
     #host;
     #generation;
+    /** What the sockets that were handed over to other objects are connected to, by connection number. */
+    #pipes = new Map();
 
     #hosted() {
       if (life.criticalError) renew();
       if (this.#generation !== life.instanceId) {
-        this.#host = new wasm.ObjectHost(name, this.ctx, this.env);
+        this.#host = new wasm.ObjectHost(name, this.ctx, this.env, this.#portOf(life.instanceId));
         this.#generation = life.instanceId;
       }
       return this.#host;
@@ -120,8 +189,32 @@ function durable(name) {
       return (socket[CONN] ??= wasm.connOf(socket));
     }
 
+    /** What a host of that WASM instance asks of us. What comes for a host that is no more is nobody's. */
+    #portOf(generation) {
+      const told = (lifetime, ticket, [kind, head, body]) => {
+        if (generation !== life.instanceId || life.criticalError) return;
+        this.#event((host) => host.told(lifetime, ticket, kind, head, body));
+      };
+      return {
+        run: (lifetime, ticket, errand) => {
+          const failed = ["failed", "other", undefined];
+          const ended = kept(errand).then(
+            (answer) => told(lifetime, ticket, answer),
+            () => told(lifetime, ticket, failed),
+          );
+          this.ctx.waitUntil(ended);
+        },
+        transfer: (conn, socket, binding, object, head, first) => {
+          const pipe = new Pipe(socket, first, () => this.#pipes.delete(conn));
+          this.#pipes.set(conn, pipe);
+          this.ctx.waitUntil(pipe.open(openObject(this.env, binding, object, head)));
+        },
+      };
+    }
+
     call(head, body) {
-      return guarded(() => this.#hosted().call(head, body));
+      const answer = guarded(() => this.#hosted().call(head, body));
+      return answer instanceof Promise ? kept(answer) : answer;
     }
 
     fetch(request) {
@@ -140,6 +233,8 @@ function durable(name) {
     }
 
     webSocketMessage(socket, message) {
+      const pipe = this.#pipes.get(this.#connOf(socket));
+      if (pipe) return pipe.send(message);
       this.#event((host) => {
         const conn = this.#connOf(socket);
         return typeof message === "string" ? host.text(conn, writeText(message)) : host.binary(conn, new Uint8Array(message));
@@ -148,10 +243,14 @@ function durable(name) {
 
     webSocketClose(socket, code) {
       answerClose(socket, code);
+      const pipe = this.#pipes.get(this.#connOf(socket));
+      if (pipe) return pipe.close(code);
       this.#event((host) => host.closed(this.#connOf(socket)));
     }
 
     webSocketError(socket) {
+      const pipe = this.#pipes.get(this.#connOf(socket));
+      if (pipe) return pipe.close(1006);
       this.#event((host) => host.closed(this.#connOf(socket)));
     }
 
@@ -166,3 +265,7 @@ export const RelayRegistry = durable("RelayRegistry");
 export const ServerRegistry = durable("ServerRegistry");
 export const AttestationRegistry = durable("AttestationRegistry");
 export const ReferenceStore = durable("ReferenceStore");
+export const PartyRoom = durable("PartyRoom");
+export const PartyIdentities = durable("PartyIdentities");
+export const PartyDirectory = durable("PartyDirectory");
+export const PartyGateway = durable("PartyGateway");

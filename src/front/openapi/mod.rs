@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the route table. Native only: the Worker serves the committed file.
 
 mod attestation;
+mod parties;
 mod schemas;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::docs;
 use super::head::Wish;
-use super::routes::{Answer, ROUTES, Route, Who};
+use super::routes::{Answer, Dialect, ROUTES, Route, Who};
 
 /// The document as it is committed in `openapi.json`: pretty-printed, with a line end.
 #[must_use]
@@ -124,16 +125,20 @@ fn parameter(segment: &str) -> Option<Value> {
 }
 
 fn answers(route: &Route) -> Vec<(String, Value)> {
+    let schema = Some(match route.dialect {
+        Dialect::Ours => "Problem",
+        Dialect::Detail => "Refusal",
+    });
     let everywhere = [
-        Answer { status: 429, when: "Too many requests from this client; see `Retry-After`.", schema: Some("Problem") },
-        Answer { status: 500, when: "Trouble of the service's own.", schema: Some("Problem") },
-        Answer { status: 503, when: "Not configured, misconfigured or at capacity.", schema: Some("Problem") },
+        Answer { status: 429, when: "Too many requests from this client; see `Retry-After`.", schema },
+        Answer { status: 500, when: "Trouble of the service's own.", schema },
+        Answer { status: 503, when: "Not configured, misconfigured or at capacity.", schema },
     ];
-    let too_large = Answer { status: 413, when: "The body is too large.", schema: Some("Problem") };
+    let too_large = Answer { status: 413, when: "The body is too large.", schema };
     let sized = (route.body_max > 0).then_some(too_large);
     let mut seen = Vec::new();
     let mut all = Vec::new();
-    let unauthorised = Answer { status: 401, when: "Credentials are missing or wrong.", schema: Some("Problem") };
+    let unauthorised = Answer { status: 401, when: "Credentials are missing or wrong.", schema };
     let guarded = (route.who != Who::Anyone).then_some(unauthorised);
     for answer in route.answers.iter().copied().chain(sized).chain(guarded).chain(everywhere) {
         if !seen.contains(&answer.status) {
@@ -170,6 +175,9 @@ fn security(who: Who) -> Option<Value> {
         Who::RegistryWriterOrOwner => Some(json!([{ "registry": [] }, { "operator": [] }, {}])),
         Who::Ci => Some(json!([{ "ci": [] }])),
         Who::Operator => Some(json!([{ "operator": [] }])),
+        Who::Peer => Some(json!([{ "peer": [] }])),
+        Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
+        Who::PeerOrLater => Some(json!([{ "peer": [] }, {}])),
     }
 }
 
@@ -180,5 +188,10 @@ fn security_schemes() -> Value {
         "registry": bearer("SERVER_REGISTRY_SECRET"),
         "ci": bearer("CI_UPLOAD_SECRET"),
         "operator": bearer("ADMIN_SECRET"),
+        "peer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token that `/auth/register` answered with.",
+        },
     })
 }

@@ -24,6 +24,7 @@ pub(super) fn all() -> Map<String, Value> {
         schemas.insert(name.to_owned(), schema);
     }
     schemas.extend(super::attestation::all());
+    schemas.extend(super::parties::all());
     schemas
 }
 
@@ -72,7 +73,7 @@ fn problem() -> Value {
 
 fn overview() -> Value {
     object(
-        &["name", "version", "description", "endpoints"],
+        &["name", "version", "description", "endpoints", "service", "status", "parties", "relays"],
         json!({
             "name": { "type": "string" },
             "version": { "type": "string" },
@@ -80,6 +81,10 @@ fn overview() -> Value {
             "endpoints": { "type": "object", "additionalProperties": { "type": "string" } },
             "documentation": { "type": "string" },
             "openapi": { "type": "string" },
+            "service": { "type": "string" },
+            "status": { "const": "ok" },
+            "parties": count(),
+            "relays": count(),
         }),
     )
 }
