@@ -195,10 +195,17 @@ fn a_strangers_uuid_leaves_no_row_and_no_alarm() {
     let mut world = World::new();
     let reply = world.send(&ping(basic(UUID_A, &key('k'))));
     refused(&reply, 401, "UNAUTHORIZED", NOT_THERE);
+    // Nor when other objects ask it, or an alarm that was never set rings.
+    for operation in [Operation::PushLookup, Operation::PushTokenDead, Operation::PushTransferKey] {
+        let principal = waystation::kernel::object::Principal::Service;
+        let service = Call { principal, body: b"{}".to_vec(), ..call(operation) };
+        world.server(UUID_A).call(&service);
+        assert_eq!(world.server(UUID_A).call(&call(operation)).status, 404, "and nobody else may");
+    }
+    world.server(UUID_A).ring();
     let stage = &world.servers[UUID_A];
-    // The schema itself is one commit.
-    assert_eq!((stage.database.commits(), stage.object.deadline()), (1, None));
-    assert!(world.dump().is_empty());
+    assert_eq!((stage.database.commits(), stage.object.deadline()), (0, None));
+    assert!(stage.database.dump().is_empty(), "not even tables");
 }
 
 #[test]

@@ -533,3 +533,106 @@ fn an_answer_that_comes_after_a_crash_changes_nothing() {
     world.server(UUID_A).tell(ticket, answered(410, r#"{"reason":"Unregistered"}"#));
     assert_eq!(world.dump(), dump);
 }
+
+#[test]
+fn a_rush_waits_in_rows_and_not_in_memory() {
+    let mut world = ready();
+    for number in 0..100 {
+        world.device(UUID_A, "1", &format!("{number:04}"));
+    }
+    // Nothing is answered yet, so nothing gets through.
+    let mut under_way = Vec::new();
+    for number in 0..20 {
+        world.server(UUID_A).begin(&notify(UUID_A, &notification(number)));
+        under_way.extend(world.server(UUID_A).take_errands());
+    }
+    assert_eq!((under_way.len(), world.rows(UUID_A, "delivery")), (32, 2_000));
+    let mut arrived = BTreeSet::new();
+    while let Some((ticket, errand)) = under_way.pop() {
+        let Errand::Fetch(fetch) = errand else { panic!("a fetch") };
+        assert!(arrived.insert(delivered(&fetch).unwrap()), "nothing is sent twice");
+        world.server(UUID_A).tell(ticket, answered(200, ""));
+        under_way.extend(world.server(UUID_A).take_errands());
+        assert!(under_way.len() <= 32);
+    }
+    assert_eq!((arrived.len(), world.rows(UUID_A, "delivery")), (2_000, 0), "and no alarm was needed");
+}
+
+#[test]
+fn whatever_the_order_of_events_nothing_is_lost_and_no_answer_is_missing() {
+    for seed in 1..=30 {
+        let mut world = ready();
+        let mut entropy = SeededEntropy::new(seed);
+        world.device(UUID_A, "1", "aa");
+        world.device(UUID_A, "2", "android");
+        let (mut under_way, mut arrived, mut open) = (Vec::new(), BTreeSet::new(), Vec::new());
+        for step in 0..400_u64 {
+            match entropy.below(10) {
+                0..3 => {
+                    let call = notify(UUID_A, &notification(step as usize));
+                    match world.server(UUID_A).begin(&call) {
+                        waystation::kernel::object::Answer::Later(ticket) => open.push(ticket),
+                        waystation::kernel::object::Answer::Now(reply) => drop(accepted(&reply)),
+                    }
+                }
+                3..9 if !under_way.is_empty() => {
+                    let index = entropy.below(u32::try_from(under_way.len()).unwrap()) as usize;
+                    let (ticket, errand) = under_way.swap_remove(index);
+                    let outcome = play(&errand, &mut entropy, &mut arrived);
+                    world.server(UUID_A).tell(ticket, outcome);
+                }
+                9 if entropy.below(20) == 0 => {
+                    world.crash();
+                    (under_way, open) = (Vec::new(), Vec::new());
+                }
+                _ => {
+                    world.now = world.now.plus(u64::from(entropy.below(4_000)));
+                    world.server(UUID_A).ring();
+                }
+            }
+            under_way.extend(world.server(UUID_A).take_errands());
+            open.retain(|ticket| world.server(UUID_A).answer(*ticket).is_none());
+        }
+        while let Some((ticket, errand)) = under_way.pop() {
+            let outcome = play(&errand, &mut entropy, &mut arrived);
+            world.server(UUID_A).tell(ticket, outcome);
+            under_way.extend(world.server(UUID_A).take_errands());
+        }
+        open.retain(|ticket| world.server(UUID_A).answer(*ticket).is_none());
+        assert!(open.is_empty(), "seed {seed}: everybody was answered");
+        let accepted = world.rows(UUID_A, "delivery");
+        let seen = Rc::new(RefCell::new(arrived));
+        let late = seen.clone();
+        world.outside = provider(move |token, number| {
+            late.borrow_mut().insert((token.to_owned(), number));
+            Some(answered(200, ""))
+        });
+        world.wait(3_000_000);
+        assert_eq!(world.rows(UUID_A, "delivery"), 0, "seed {seed}: {accepted} were left");
+        let notified: BTreeSet<u64> = seen.borrow().iter().map(|(_, number)| *number).collect();
+        for number in notified {
+            for token in ["aa", "android"] {
+                assert!(seen.borrow().contains(&(token.to_owned(), number)), "seed {seed}: {token} {number}");
+            }
+        }
+    }
+}
+
+/// What the world makes of an errand; three of ten sends fail.
+fn play(errand: &Errand, entropy: &mut SeededEntropy, arrived: &mut BTreeSet<(String, u64)>) -> Outcome {
+    let Errand::Fetch(fetch) = errand else {
+        return match errand {
+            Errand::SignRs256 { .. } => Outcome::Signed(vec![1]),
+            _ => Outcome::Failed(Failure::Other),
+        };
+    };
+    match (fetch.url.contains("oauth"), entropy.below(10)) {
+        (true, 0..8) => access(),
+        (_, 0..3) => Outcome::Failed(Failure::TimedOut),
+        (true, _) => answered(500, ""),
+        (false, _) => {
+            arrived.insert(delivered(fetch).unwrap());
+            answered(200, "{}")
+        }
+    }
+}

@@ -29,7 +29,7 @@ use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 use waystation::kernel::settings::Settings;
 use waystation::kernel::time::Timestamp;
-use waystation::push::{DIRECTORY_MIGRATIONS, MIGRATIONS, PushDirectory, RemoteServer, address};
+use waystation::push::{DIRECTORY_MIGRATIONS, PushDirectory, RemoteServer, address};
 
 pub const UUID_A: &str = "6cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
 pub const UUID_B: &str = "7cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
@@ -134,7 +134,7 @@ impl World {
     pub fn server(&mut self, name: &str) -> &mut Stage<RemoteServer> {
         let (settings, now, evict) = (self.settings.clone(), self.now, self.evict_always);
         let stage =
-            self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, MIGRATIONS, RemoteServer::load));
+            self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, &[], RemoteServer::load));
         (stage.now, stage.evict_always) = (now, evict);
         stage
     }

@@ -27,8 +27,8 @@ use crate::push::wire::answer::Tally;
 use crate::push::wire::parcel::{Parcel, encode_parcel, parse_parcel};
 use crate::push::wire::provider as wire;
 
-/// Deliveries that the alarm takes into memory.
-const RESUMED_MAX: usize = 64;
+/// Deliveries in memory that wait for a free place; the others wait in their rows.
+const WAITING_IN_MEMORY_MAX: usize = 128;
 
 /// How soon the alarm looks again when it could take no more.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -152,7 +152,7 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn load(settings: &Settings, sql: &dyn Sql) -> Result<Self, Fault> {
+    pub(super) fn new(settings: &Settings, next_id: i64) -> Self {
         let push = &settings.push;
         let pairs = push.registration_keys.iter().filter_map(|key| {
             let public: [u8; 32] = crate::kernel::keys::parse_base64(&key.public)?.try_into().ok()?;
@@ -167,7 +167,7 @@ impl Courier {
         });
         let own_url = account.as_ref().map(|account| account.token_url.clone()).unwrap_or_default();
         let key = push.apns.as_ref();
-        Ok(Self {
+        Self {
             registration_keys: RegistrationKeys::new(pairs.collect()).unwrap_or_default(),
             account,
             token_url: push.fcm_token_url.clone().unwrap_or(own_url),
@@ -180,12 +180,12 @@ impl Courier {
             sender: sender(settings),
             vapid: Vec::new(),
             breakers: BTreeMap::new(),
-            next_id: store::queue::last_delivery(sql)? + 1,
+            next_id,
             waiting: VecDeque::new(),
             flights: BTreeMap::new(),
             batches: BTreeMap::new(),
             due: None,
-        })
+        }
     }
 
     /// Whether a kind of device can be sent to at all.
@@ -225,19 +225,24 @@ impl Courier {
                 registered_at: draft.registered_at,
                 parcel: encode_parcel(&draft.parcel)?,
                 begun_at: now,
-                attempts: 1,
+                attempts: 0,
             };
             self.next_id += 1;
             ids.push(delivery.delivery_id);
-            batch.push(store::queue::put_delivery(&delivery, now.plus(LEASE_MS)));
-            self.waiting.push_back(Waiting { delivery, renewal: Renewal::Possible });
+            if self.waiting.len() < WAITING_IN_MEMORY_MAX {
+                let delivery = Delivery { attempts: 1, ..delivery };
+                batch.push(store::queue::put_delivery(&delivery, now.plus(LEASE_MS)));
+                self.waiting.push_back(Waiting { delivery, renewal: Renewal::Possible });
+            } else {
+                batch.push(store::queue::put_delivery(&delivery, now));
+            }
         }
         Ok(ids)
     }
 
     pub(super) fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         let due = store::queue::next_delivery(sql)?;
-        let is_full = self.waiting.len() >= RESUMED_MAX;
+        let is_full = self.waiting.len() >= WAITING_IN_MEMORY_MAX;
         self.due = due.map(|due| if is_full { due.max(now.plus(LOOK_AGAIN_MS)) } else { due });
         Ok(())
     }
@@ -457,6 +462,9 @@ impl RemoteServer {
             let fate = decide_fate(now, &waiting.delivery, verdict, turn.entropy);
             self.end(turn, &waiting.delivery, fate, asked_at, &mut batch)?;
         }
+        if self.courier.waiting.is_empty() && self.courier.due.is_some_and(|due| due <= now) {
+            self.resume_deliveries(turn, delivery_id, &mut batch)?;
+        }
         self.pump(turn, &mut batch)?;
         self.commit(turn, batch)?;
         self.answer_ripe(turn)
@@ -514,10 +522,19 @@ impl RemoteServer {
     }
 
     /// Takes up what is due: retries whose time has come, and what a crash left behind.
-    pub(super) fn resume_deliveries(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
+    pub(super) fn resume_deliveries(
+        &mut self,
+        turn: &mut Turn<'_>,
+        settled: i64,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
         let now = turn.now;
-        let room = RESUMED_MAX.saturating_sub(self.courier.waiting.len());
+        let room = WAITING_IN_MEMORY_MAX.saturating_sub(self.courier.waiting.len());
         for mut delivery in store::queue::due_deliveries(turn.sql, now, room)? {
+            // The row that this very event settles is not taken up again.
+            if delivery.delivery_id == settled {
+                continue;
+            }
             let lost = |flight: &Flight| now.since(flight.asked_at) >= LEASE_MS;
             if self.courier.flights.get(&delivery.delivery_id).is_some_and(lost) {
                 self.courier.flights.remove(&delivery.delivery_id);
