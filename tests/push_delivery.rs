@@ -560,16 +560,18 @@ fn a_rush_waits_in_rows_and_not_in_memory() {
 
 #[test]
 fn whatever_the_order_of_events_nothing_is_lost_and_no_answer_is_missing() {
-    for seed in 1..=30 {
+    for seed in 1..=12 {
         let mut world = ready();
         let mut entropy = SeededEntropy::new(seed);
         world.device(UUID_A, "1", "aa");
         world.device(UUID_A, "2", "android");
         let (mut under_way, mut arrived, mut open) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let mut taken = Vec::new();
         for step in 0..400_u64 {
             match entropy.below(10) {
                 0..3 => {
                     let call = notify(UUID_A, &notification(step as usize));
+                    taken.push(step);
                     match world.server(UUID_A).begin(&call) {
                         waystation::kernel::object::Answer::Later(ticket) => open.push(ticket),
                         waystation::kernel::object::Answer::Now(reply) => drop(accepted(&reply)),
@@ -609,8 +611,8 @@ fn whatever_the_order_of_events_nothing_is_lost_and_no_answer_is_missing() {
         });
         world.wait(3_000_000);
         assert_eq!(world.rows(UUID_A, "delivery"), 0, "seed {seed}: {accepted} were left");
-        let notified: BTreeSet<u64> = seen.borrow().iter().map(|(_, number)| *number).collect();
-        for number in notified {
+        assert!(taken.len() > 50, "seed {seed}: there was something to lose");
+        for number in taken {
             for token in ["aa", "android"] {
                 assert!(seen.borrow().contains(&(token.to_owned(), number)), "seed {seed}: {token} {number}");
             }

@@ -170,6 +170,25 @@ fn unregistering_takes_one_token_or_all_of_a_user_and_no_sealed_ones() {
 }
 
 #[test]
+fn the_directory_hears_of_a_hundred_tokens_without_an_alarm() {
+    let mut world = ready();
+    let holders = |world: &World| world.dump().iter().filter(|line| line.contains("token_holder: ")).count();
+    for number in 0..100 {
+        world.device(UUID_A, "2", &format!("token-{number}"));
+    }
+    assert_eq!((holders(&world), world.rows(UUID_A, "duty")), (100, 0));
+    let all = [(String::from("user_uuid"), String::from(USER))];
+    accepted(&send_form(&mut world, Operation::PushDeviceUnregisterAll, &all));
+    assert_eq!((holders(&world), world.rows(UUID_A, "duty")), (0, 0));
+    // With the directory down the news wait, and arrive.
+    world.directory_is_down = true;
+    world.device(UUID_A, "2", "late");
+    world.directory_is_down = false;
+    world.wait(600_000);
+    assert_eq!((holders(&world), world.rows(UUID_A, "duty")), (1, 0));
+}
+
+#[test]
 fn one_user_has_at_most_a_hundred_tokens() {
     let mut world = ready();
     for number in 0..100 {

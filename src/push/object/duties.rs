@@ -13,9 +13,12 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
 use crate::push::directory::shard;
-use crate::push::queue::{DUTIES_PARALLEL_MAX, Duty, DutyAct, duty_delay_ms};
+use crate::push::queue::{DUTIES_PARALLEL_MAX, Duty, DutyAct, LEASE_MS, duty_delay_ms};
 use crate::push::store;
 use crate::push::wire::service::{self, Act, Dead, Granted, Name, NameKind, Settle};
+
+/// When a duty is looked at again whose name is busy.
+const SAME_NAME_MS: u64 = 1_000;
 
 /// Duties under way, and when the next is due.
 pub(super) struct Duties {
@@ -29,9 +32,15 @@ impl Duties {
         Self { next_id, under_way: BTreeMap::new(), due: None }
     }
 
-    pub(super) fn refresh(&mut self, sql: &dyn Sql) -> Result<(), Fault> {
-        self.due = store::queue::next_duty(sql)?;
+    pub(super) fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
+        let due = store::queue::next_duty(sql)?;
+        // Whatever ends makes room; the alarm is for answers that never come.
+        self.due = due.map(|due| if self.is_full() { due.max(now.plus(LEASE_MS)) } else { due });
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.under_way.len() >= DUTIES_PARALLEL_MAX
     }
 
     pub(super) const fn wake_at(&self) -> Option<Timestamp> {
@@ -40,8 +49,7 @@ impl Duties {
 
     /// Whether something about the same name is being told: the next thing waits, so that they arrive in order.
     fn is_busy(&self, duty: &Duty) -> bool {
-        self.under_way.len() >= DUTIES_PARALLEL_MAX
-            || self.under_way.values().any(|(kind, name)| *kind == duty.kind && *name == duty.name)
+        self.under_way.values().any(|(kind, name)| *kind == duty.kind && *name == duty.name)
     }
 }
 
@@ -81,11 +89,12 @@ impl RemoteServer {
         let duty_id = self.duties.next_id;
         self.duties.next_id += 1;
         let duty = Duty { duty_id, kind: kind.word().to_owned(), name, act, extra, attempts: 0 };
-        batch.push(store::queue::put_duty(&duty, turn.now.plus(duty_delay_ms(0))));
-        if !self.duties.is_busy(&duty) {
-            self.perform(turn, duty)?;
+        if self.duties.is_full() || self.duties.is_busy(&duty) {
+            batch.push(store::queue::put_duty(&duty, turn.now));
+            return Ok(());
         }
-        Ok(())
+        batch.push(store::queue::put_duty(&duty, turn.now.plus(duty_delay_ms(0))));
+        self.perform(turn, duty)
     }
 
     fn perform(&mut self, turn: &mut Turn<'_>, duty: Duty) -> Result<(), Fault> {
@@ -114,20 +123,32 @@ impl RemoteServer {
     /// A duty is done, or is left to the alarm.
     pub(super) fn duty_told(&mut self, turn: &mut Turn<'_>, duty_id: i64, outcome: &Outcome) -> Result<(), Fault> {
         self.duties.under_way.remove(&duty_id);
-        let batch = if service::is_done(outcome) { vec![store::queue::remove_duty(duty_id)] } else { Vec::new() };
+        let mut batch = if service::is_done(outcome) { vec![store::queue::remove_duty(duty_id)] } else { Vec::new() };
+        self.resume_duties(turn, duty_id, &mut batch)?;
         self.commit(turn, batch)
     }
 
-    /// Starts on the duties whose time has come.
-    pub(super) fn resume_duties(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
-        for duty in store::queue::due_duties(turn.sql, turn.now, DUTIES_PARALLEL_MAX)? {
-            let due = turn.now.plus(duty_delay_ms(duty.attempts + 1));
-            batch.push(store::queue::put_off_duty(duty.duty_id, due));
+    /// Starts on the duties whose time has come, but for one that this very event settles.
+    pub(super) fn resume_duties(
+        &mut self,
+        turn: &mut Turn<'_>,
+        settled: i64,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
+        let room = DUTIES_PARALLEL_MAX.saturating_sub(self.duties.under_way.len());
+        for duty in store::queue::due_duties(turn.sql, turn.now, room + 1)? {
+            if duty.duty_id == settled || self.duties.is_full() {
+                continue;
+            }
             // Had there been an answer, it would have come by now.
             self.duties.under_way.remove(&duty.duty_id);
-            if !self.duties.is_busy(&duty) {
-                self.perform(turn, duty)?;
+            if self.duties.is_busy(&duty) {
+                batch.push(store::queue::put_off_duty(duty.duty_id, turn.now.plus(SAME_NAME_MS)));
+                continue;
             }
+            let due = turn.now.plus(duty_delay_ms(duty.attempts + 1));
+            batch.push(store::queue::put_off_duty(duty.duty_id, due));
+            self.perform(turn, duty)?;
         }
         Ok(())
     }

@@ -159,7 +159,7 @@ impl RemoteServer {
 
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         self.courier.refresh(sql, now)?;
-        self.duties.refresh(sql)?;
+        self.duties.refresh(sql, now)?;
         self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
         Ok(())
     }
@@ -388,7 +388,7 @@ impl Object for RemoteServer {
         let now = turn.now;
         let mut batch = Vec::new();
         self.resume_deliveries(turn, 0, &mut batch)?;
-        self.resume_duties(turn, &mut batch)?;
+        self.resume_duties(turn, 0, &mut batch)?;
         if self.sweep_at.is_some_and(|at| at <= now) {
             let before = now.minus(EXPIRED_KEPT_MS);
             let swept = store::sealed::count_expired(turn.sql, before, SWEPT_MAX)?;
