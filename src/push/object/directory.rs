@@ -318,7 +318,7 @@ impl PushDirectory {
     fn begun(&self, now: Timestamp, wish: &Transfer, outcome: &Outcome) -> Result<Reply, Refusal> {
         let holder: Holder = service::replied(outcome).ok_or(Refusal::Busy)?;
         if holder.server.is_none() {
-            return Err(Refusal::NotYetRegistered { hostname: wish.hostname.clone() });
+            return Err(Refusal::NotYetRegistered { hostname: wish.spelling.clone() });
         }
         let key = self.settings.push.transfer_key.as_ref();
         let key = key.ok_or(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" })?;
