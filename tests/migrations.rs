@@ -18,7 +18,7 @@ use waystation::kernel::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const CLASSES: [(&str, &[Migration]); 8] = [
+const CLASSES: [(&str, &[Migration]); 10] = [
     ("SignalingRoom", waystation::signaling::object::MIGRATIONS),
     ("RelayRegistry", waystation::relay::MIGRATIONS),
     ("ServerRegistry", waystation::bootstrap::MIGRATIONS),
@@ -27,6 +27,8 @@ const CLASSES: [(&str, &[Migration]); 8] = [
     ("PartyRoom", waystation::parties::object::party::MIGRATIONS),
     ("PartyIdentities", waystation::parties::PartyIdentities::MIGRATIONS),
     ("PartyDirectory", waystation::parties::PartyDirectory::MIGRATIONS),
+    ("RemoteServer", waystation::push::MIGRATIONS),
+    ("PushDirectory", waystation::push::DIRECTORY_MIGRATIONS),
 ];
 
 /// The statements that would make the database's tables and indices.
