@@ -22,7 +22,9 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
         Class::PartyIdentities => crate::parties::PartyIdentities::MIGRATIONS,
         Class::PartyDirectory => crate::parties::PartyDirectory::MIGRATIONS,
         Class::PartyGateway => crate::parties::PartyGateway::MIGRATIONS,
-        Class::RemoteServer | Class::PushDirectory => &[],
+        // It makes its tables with its first registration, so that names of strangers leave nothing.
+        Class::RemoteServer => &[],
+        Class::PushDirectory => crate::push::DIRECTORY_MIGRATIONS,
     }
 }
 
@@ -46,6 +48,7 @@ pub(super) fn load(
         Class::PartyIdentities => Box::new(crate::parties::PartyIdentities::load(settings, sql, now, restored)?),
         Class::PartyDirectory => Box::new(crate::parties::PartyDirectory::load(settings, sql, now, restored)?),
         Class::PartyGateway => Box::new(crate::parties::PartyGateway::load(settings, sql, now, restored)?),
-        Class::RemoteServer | Class::PushDirectory => return Err(Fault::Setting(String::from("not built"))),
+        Class::RemoteServer => Box::new(crate::push::RemoteServer::load(settings, sql, now, restored)?),
+        Class::PushDirectory => Box::new(crate::push::PushDirectory::load(settings, sql, now, restored)?),
     })
 }
