@@ -23,7 +23,7 @@ const SETTINGS = {
   BOOTSTRAP_SIGNING_KEY: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
 };
 
-const CONFIGS = { ours: at("workerd.capnp"), floor: at("bench/floor/floor.capnp") };
+export const CONFIGS = { ours: at("workerd.capnp"), floor: at("bench/floor/floor.capnp") };
 
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
@@ -48,13 +48,13 @@ process.on("exit", () => {
 process.once("SIGINT", () => process.exit(130));
 process.once("SIGTERM", () => process.exit(143));
 
-export async function startServer(name, settings = {}) {
+export async function startServer(name, settings = {}, config = CONFIGS[name]) {
   if (STATE === "/dev/shm" && !existsSync(STATE)) throw new Trouble("This system has no /dev/shm: run the benchmark without --memory.");
   mkdirSync(STATE, { recursive: true });
   const port = await freePort();
   const folder = mkdtempSync(join(STATE, `waystation-bench-${name}-`));
   const env = { ...SETTINGS, ...settings };
-  const workerd = startWorkerd({ config: CONFIGS[name], host: "127.0.0.1", port, state: folder, env });
+  const workerd = startWorkerd({ config, host: "127.0.0.1", port, state: folder, env });
   const run = { child: workerd.child, folder };
   running.add(run);
   await untilReady(`http://127.0.0.1:${port}/health`, workerd.ended);

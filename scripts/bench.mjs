@@ -10,7 +10,8 @@ import * as attest from "../bench/attest.mjs";
 import { drive, HOT_PEERS, PARTIES, PEERS, prepareHotParty, prepareParties } from "../bench/party.mjs";
 import { audience, relayList, rendezvous } from "../bench/relay.mjs";
 import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
-import { startServer, STATE } from "../bench/servers.mjs";
+import * as pushing from "../bench/push.mjs";
+import { CONFIGS, startServer, STATE } from "../bench/servers.mjs";
 
 const quick = process.argv.includes("--quick");
 const ROUNDS = quick ? 1 : 3;
@@ -21,6 +22,7 @@ const SERVERS = 10;
 const IDLE_SOCKETS = 1_000;
 const LIVE_ENTRIES = [100, 10_000, 100_000];
 const REQUESTERS = [100, 1_000];
+const DEVICES = quick ? [100, 10_000] : [100, 10_000, 100_000];
 const RELAYS = [100, 5_000];
 /** Where the client may not open 5,000 sockets to each of the servers. */
 const RELAYS_FEWER = 2_000;
@@ -233,6 +235,34 @@ async function parties(servers) {
   }
 }
 
+/** Registrations and notifications through a fake of FCM in this process, and the same with ever more devices. */
+async function push() {
+  if (skipped("push")) return;
+  const firebase = await pushing.startFirebase();
+  const servers = {};
+  try {
+    for (const name of ["ours", "floor"]) {
+      servers[name] = await startServer(name, firebase.settings, pushing.reachingLocal(CONFIGS[name], name));
+    }
+    for (const [devices, what] of [[1, "register"], [1, "notify"], [20, "notify"]]) {
+      const prepared = {};
+      for (const [who, server] of Object.entries(servers)) prepared[who] = await pushing.prepareServer(server, 0, devices);
+      const name = what === "notify" ? `push notify, ${devices} device${devices > 1 ? "s" : ""}` : "push register a device";
+      const both = await throughput(servers, name, pushing.drive(prepared.ours, what), pushing.drive(prepared.floor, what));
+      if (both) report("  p99", "ms", { ours: both.ours.p99Ms, floor: both.floor.p99Ms });
+    }
+    const grown = async (server, count) => {
+      const prepared = await pushing.prepareServer(server, count, 1);
+      const drive = pushing.drive(prepared, "notify");
+      return (ms) => drive(server, ms);
+    };
+    await scaled(servers, "push", DEVICES, grown, { unit: "devices", operation: "notify one" });
+  } finally {
+    for (const server of Object.values(servers)) await server.stop();
+    firebase.stop();
+  }
+}
+
 async function relayRegistry() {
   if (!skipped("rendezvous")) {
     await freshPair((servers) => scaled(servers, "rendezvous", LIVE_ENTRIES, rendezvous, { unit: "live", operation: "registered" }));
@@ -312,6 +342,7 @@ await main(async () => {
   await relayRegistry();
   if (!skipped("attest: register, challenge and verify, part upload")) await freshPair(attestation, attest.SETTINGS);
   await freshPair(parties);
+  await push();
   mkdirSync(at("bench/results"), { recursive: true });
   const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };
   writeFileSync(at("bench/results/latest.json"), `${JSON.stringify(result, null, 2)}\n`);

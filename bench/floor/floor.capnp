@@ -5,6 +5,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .floor),
     (name = "state", disk = (path = "state", writable = true)),
+    (name = "internet", network = (allow = ["public"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:8787", http = (), service = "main")],
 );
@@ -15,6 +16,7 @@ const floor :Workerd.Worker = (
     (name = "relay.mjs", esModule = embed "relay.mjs"),
     (name = "attest.mjs", esModule = embed "attest.mjs"),
     (name = "party.mjs", esModule = embed "party.mjs"),
+    (name = "push.mjs", esModule = embed "push.mjs"),
   ],
   compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [
@@ -24,6 +26,7 @@ const floor :Workerd.Worker = (
     (className = "Attest", uniqueKey = "floor-attest", enableSql = true),
     (className = "AttestFile", uniqueKey = "floor-attest-file", enableSql = true),
     (className = "Party", uniqueKey = "floor-party", enableSql = true),
+    (className = "Push", uniqueKey = "floor-push", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
@@ -33,5 +36,7 @@ const floor :Workerd.Worker = (
     (name = "ATTEST", durableObjectNamespace = "Attest"),
     (name = "FILE", durableObjectNamespace = "AttestFile"),
     (name = "PARTY", durableObjectNamespace = "Party"),
+    (name = "PUSH", durableObjectNamespace = "Push"),
+    (name = "FCM_BASE_URL", fromEnvironment = "FCM_BASE_URL"),
   ],
 );

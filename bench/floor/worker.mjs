@@ -3,9 +3,11 @@
 import { DurableObject } from "cloudflare:workers";
 import { attest } from "./attest.mjs";
 import { toParty } from "./party.mjs";
+import { toPush } from "./push.mjs";
 
 export { Attest, AttestFile } from "./attest.mjs";
 export { Party } from "./party.mjs";
+export { Push } from "./push.mjs";
 export { Relay } from "./relay.mjs";
 
 const json = (text) => new Response(text, { headers: { "Content-Type": "application/json" } });
@@ -16,6 +18,7 @@ export default {
     if (path === "/signaling") return env.ROOM.getByName("lobby").fetch(request);
     if (path.startsWith("/relay/")) return env.RELAY.getByName(path.slice(7)).fetch(request);
     if (path.startsWith("/attest/")) return attest(request, env, path);
+    if (path.startsWith("/api/v1/remotes")) return toPush(request, env);
     if (path.startsWith("/parties")) return toParty(request, env);
     if (path.startsWith("/servers")) return env.REGISTRY.getByName("global").fetch(request);
     return json('{"hello":"world"}');
