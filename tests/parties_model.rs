@@ -23,7 +23,7 @@ use waystation::parties::wire::service::ForwardWish;
 const PEERS: [&str; 5] = ["ann", "bob", "cy", "dee", "eve"];
 const NULL: Value = Value::Null;
 
-/// Long enough that short waits never end it; a long wait ends it for all whose socket does not speak.
+/// Long enough that short waits never end it; a long wait ends it for all who have no socket.
 const TTL_MS: u64 = 20_000_000;
 const LONG_MS: u64 = 60_000_000;
 
@@ -204,7 +204,6 @@ struct Client {
     line: Line,
     copy: Copy,
     subscribed: bool,
-    spoken: bool,
 }
 
 struct World {
@@ -281,7 +280,7 @@ impl World {
             Line::Own(self.play.open(PEERS[peer]))
         };
         let subscribed = model.has(peer);
-        self.clients.push(Client { peer, line, copy: Copy::default(), subscribed, spoken: false });
+        self.clients.push(Client { peer, line, copy: Copy::default(), subscribed });
     }
 
     fn close(&mut self, index: usize) {
@@ -449,9 +448,7 @@ fn act_socket(world: &mut World, model: &mut Model, event: &Event) {
         Event::Wait(ms) => world.play.wait(*ms),
         Event::WaitLong => {
             world.play.wait(LONG_MS);
-            let present = |peer: &usize| {
-                world.clients.iter().any(|client| client.peer == *peer && client.subscribed && client.spoken)
-            };
+            let present = |peer: &usize| world.clients.iter().any(|client| client.peer == *peer && client.subscribed);
             for peer in model.members.clone() {
                 // Those who joined first went first; a host's going may have ended it all.
                 if model.has(peer) && !present(&peer) {
@@ -502,7 +499,6 @@ fn speak(world: &mut World, model: &mut Model, index: usize, frame: &Frame) {
     let errors = world.clients[index].copy.errors.len() - before;
     assert_eq!(errors == 0, good, "{text}: {:?}", world.clients[index].copy.errors);
     if good && model.has(peer) {
-        let is_auth = matches!(frame, Frame::Auth);
         if !world.clients[index].subscribed || matches!(frame, Frame::Auth | Frame::Join | Frame::Register) {
             let caught_up = matches!(frame, Frame::Auth | Frame::Join | Frame::Register);
             if caught_up {
@@ -510,7 +506,6 @@ fn speak(world: &mut World, model: &mut Model, index: usize, frame: &Frame) {
             }
         }
         world.clients[index].subscribed = true;
-        world.clients[index].spoken |= !is_auth;
     }
 }
 
@@ -520,7 +515,6 @@ fn check(world: &mut World, model: &Model) {
     world.prune();
     for client in &mut world.clients {
         client.subscribed &= model.has(client.peer);
-        client.spoken &= client.subscribed;
     }
     let mut expected: Vec<&str> = model.members.iter().map(|peer| PEERS[*peer]).collect();
     expected.sort_unstable();

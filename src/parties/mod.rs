@@ -27,7 +27,7 @@
 //! - Creating, joining and heartbeats may be repeated. A rejoin updates every field.
 //! - No virtual address belongs to two peers, and who comes back has its old one ([`addresses`]).
 //! - A member lives `PARTY_PEER_TTL_MS` after its last sign of life, and at most a minute longer ([`liveness`]). A socket
-//!   that has spoken is a sign of life as long as it is open; one that merely came back is one when it comes.
+//!   is a sign of life as long as it is open, also one that merely came back.
 //! - A host who leaves or expires ends the party, unless it has chosen to be followed by the longest-present member.
 //! - A refusal changes nothing, but for the counting of wrong passwords and invites ([`tries`]).
 //! - A peer id that somebody uses is given a token only against its token or its key, and one socket at most speaks for it

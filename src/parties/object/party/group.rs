@@ -6,7 +6,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Conn, Turn};
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::{News, Subject};
-use crate::parties::ears::{Ear, Voice};
+use crate::parties::ears::Ear;
 use crate::parties::liveness::{Flush, REFRESH_MS};
 use crate::parties::naive::{Offset, deduce_offset, parse_stamp};
 use crate::parties::party::{Change, Departure, Entry, Party, Pass, Shut};
@@ -244,15 +244,9 @@ impl PartyRoom {
     }
 
     /// Subscribes a member's socket.
-    pub(super) fn subscribe(
-        &mut self,
-        now: Timestamp,
-        (ear, peer_id): (&Ear, &str),
-        (offset, voice): (Offset, Voice),
-        work: &mut Work,
-    ) {
+    pub(super) fn subscribe(&mut self, now: Timestamp, (ear, peer_id): (&Ear, &str), offset: Offset, work: &mut Work) {
         let was_present = self.ears.is_present(peer_id);
-        let replaced = self.ears.listen(ear, peer_id, offset, voice);
+        let replaced = self.ears.listen(ear, peer_id, offset);
         work.touch(ear);
         if !was_present && self.ears.is_present(peer_id) {
             work.write(Write::Liveness);
@@ -280,11 +274,11 @@ impl PartyRoom {
         Ok(())
     }
 
-    /// Ends a subscription. If it kept its peer alive, the peer was alive until now.
+    /// Ends a subscription. If it was its peer's last, the peer was alive until now.
     pub(super) fn unsubscribe(&mut self, now: Timestamp, ear: &Ear, work: &mut Work) {
         let Some(hearing) = self.ears.forget(ear) else { return };
         work.touch(ear);
-        if hearing.voice == Voice::Silent || self.ears.is_present(&hearing.peer_id) {
+        if self.ears.is_present(&hearing.peer_id) {
             return;
         }
         if let Some(member) = self.party.as_mut().and_then(|party| party.members.get_mut(&hearing.peer_id)) {
