@@ -133,11 +133,10 @@ impl Model {
     }
 
     fn create(&mut self, peer: usize) -> u16 {
-        if !self.exists() {
-            *self = Self { host: peer, capacity: 256, ..Self::default() };
-        } else if self.host != peer {
-            return 409;
+        if self.exists() {
+            return if self.host == peer { self.join(peer, None) } else { 409 };
         }
+        *self = Self { host: peer, capacity: 256, ..Self::default() };
         self.seat(peer);
         200
     }
@@ -162,18 +161,25 @@ impl Model {
     }
 
     fn remove(&mut self, peer: usize) {
+        let ends = peer == self.host && !self.promotion;
+        self.expire(peer);
+        if ends {
+            *self = Self::default();
+        }
+    }
+
+    fn expire(&mut self, peer: usize) {
         self.members.retain(|member| *member != peer);
         self.waiting.remove(&peer);
-        if peer == self.host {
-            match self.members.first() {
-                Some(heir) if self.promotion => self.host = *heir,
-                _ => *self = Self::default(),
-            }
+        match self.members.first() {
+            Some(heir) if self.promotion && peer == self.host => self.host = *heir,
+            Some(_) => {}
+            None => *self = Self::default(),
         }
     }
 
     fn leave(&mut self, caller: usize, peer: usize) -> u16 {
-        if caller != peer && !(self.exists() && caller == self.host) {
+        if caller != peer && !(self.has(caller) && caller == self.host) {
             return 403;
         }
         if !self.has(peer) {
@@ -187,7 +193,7 @@ impl Model {
         if !self.exists() {
             return Err(404);
         }
-        if caller == self.host { Ok(()) } else { Err(403) }
+        if caller == self.host && self.has(caller) { Ok(()) } else { Err(403) }
     }
 }
 
@@ -450,9 +456,9 @@ fn act_socket(world: &mut World, model: &mut Model, event: &Event) {
             world.play.wait(LONG_MS);
             let present = |peer: &usize| world.clients.iter().any(|client| client.peer == *peer && client.subscribed);
             for peer in model.members.clone() {
-                // Those who joined first went first; a host's going may have ended it all.
+                // Those who joined first went first; the last one's going has ended it all.
                 if model.has(peer) && !present(&peer) {
-                    model.remove(peer);
+                    model.expire(peer);
                 }
             }
         }

@@ -28,7 +28,8 @@
 //! - No virtual address belongs to two peers, and who comes back has its old one ([`addresses`]).
 //! - A member lives `PARTY_PEER_TTL_MS` after its last sign of life, and at most a minute longer ([`liveness`]). A socket
 //!   is a sign of life as long as it is open, also one that merely came back.
-//! - A host who leaves or expires ends the party, unless it has chosen to be followed by the longest-present member.
+//! - A host who leaves ends the party, unless it has chosen to be followed by the longest-present member. One who expires
+//!   leaves it to the others until nobody remains: followed likewise, or missed, and host again when it is back.
 //! - A refusal changes nothing, but for the counting of wrong passwords and invites ([`tries`]).
 //! - A peer id that somebody uses is given a token only against its token or its key, and one socket at most speaks for it
 //!   when all is quiet, in whatever order claims, releases and displacements arrive.

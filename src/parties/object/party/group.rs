@@ -9,7 +9,7 @@ use crate::parties::announcements::{News, Subject};
 use crate::parties::ears::Ear;
 use crate::parties::liveness::{Flush, REFRESH_MS};
 use crate::parties::naive::{Offset, deduce_offset, parse_stamp};
-use crate::parties::party::{Change, Departure, Entry, Party, Pass, Shut};
+use crate::parties::party::{Change, Departure, Entry, Going, Party, Pass, Shut};
 use crate::parties::peer::{Introduction, PeerChange};
 use crate::parties::refusal::Refusal;
 use crate::parties::signals::{Makes, Sent, Signal};
@@ -25,7 +25,7 @@ pub(super) fn offset_of(last_seen: &str, now: Timestamp) -> Offset {
 }
 
 impl PartyRoom {
-    /// Opens the party, or lets its host say anew what it said.
+    /// Opens the party, or lets its host say anew what it said. One that has expired comes back as anybody comes in.
     pub(super) fn open_party(
         &mut self,
         turn: &mut Turn<'_>,
@@ -38,6 +38,9 @@ impl PartyRoom {
         if let Some(party) = &mut self.party {
             if party.host_id != *peer_id {
                 return Err(Refusal::PartyExists(party.party_id.clone()));
+            }
+            if !party.has(peer_id) {
+                return self.join(turn, "", (host, Pass::default()), work);
             }
             let changes = party.enter(now, host.peer.clone(), offset, &Entry::Again);
             work.rules(changes);
@@ -102,23 +105,28 @@ impl PartyRoom {
         peer_id: &str,
         work: &mut Work,
     ) -> Result<Departure, Halt> {
-        let is_host = self.party.as_ref().is_some_and(|party| party.host_id == caller);
+        let is_host = self.party.as_ref().is_some_and(|party| party.is_ruled_by(caller));
         if caller != peer_id && !is_host {
             return Err(Refusal::NotRequestedPeer.into());
         }
         if !self.known(&self.party_id)?.has(peer_id) {
             return Err(Refusal::PeerNotInParty(peer_id.to_owned()).into());
         }
-        Ok(self.remove(turn, peer_id, work)?)
+        Ok(self.remove(turn, (peer_id, Going::Leaves), work)?)
     }
 
     /// Removes a member: everybody hears it, its sockets too, and hear no more.
-    pub(super) fn remove(&mut self, turn: &mut Turn<'_>, peer_id: &str, work: &mut Work) -> Result<Departure, Fault> {
+    pub(super) fn remove(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (peer_id, going): (&str, Going),
+        work: &mut Work,
+    ) -> Result<Departure, Fault> {
         let Some(party) = &mut self.party else { return Ok(Departure::Ended) };
         self.waiting.clear(peer_id);
         work.write(Write::ClearSignals(peer_id.to_owned()));
         let others: Vec<String> = party.members.keys().filter(|other| *other != peer_id).cloned().collect();
-        let (departure, changes) = party.depart(peer_id);
+        let (departure, changes) = party.depart(peer_id, going);
         self.post_left(peer_id, work);
         for ear in self.ears.of_peer(peer_id).to_vec() {
             self.ears.forget(&ear);
@@ -293,12 +301,12 @@ impl PartyRoom {
         work.actions.push(Action::Close { conn, code, reason });
     }
 
-    /// Members without a sign of life go. A host who goes so ends the party as one who leaves.
+    /// Members without a sign of life go. The party stays while there are others, also without its host.
     pub(super) fn expire(&mut self, turn: &mut Turn<'_>, work: &mut Work) -> Result<(), Fault> {
         let Some(party) = &self.party else { return Ok(()) };
         for peer_id in self.times.expired(turn.now, party, &self.ears) {
             if self.party.as_ref().is_some_and(|party| party.has(&peer_id)) {
-                self.remove(turn, &peer_id, work)?;
+                self.remove(turn, (&peer_id, Going::Expires), work)?;
             }
         }
         Ok(())

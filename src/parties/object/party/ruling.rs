@@ -7,7 +7,7 @@ use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::parties::ears::Ear;
 use crate::parties::invites::normalize;
-use crate::parties::party::{Change, Party};
+use crate::parties::party::{Change, Going, Party};
 use crate::parties::password::seal;
 use crate::parties::refusal::Refusal;
 use crate::parties::wire::party::{
@@ -112,7 +112,7 @@ impl PartyRoom {
         work.rules(over.into_iter().map(Change::Ban).collect());
         work.rules(vec![Change::Ban(peer_id.clone())]);
         if is_member {
-            self.remove(turn, &peer_id, work)?;
+            self.remove(turn, (&peer_id, Going::Leaves), work)?;
         }
         Ok(Done::Reply(Reply::json(&encode_ban(&peer_id, until))?))
     }
