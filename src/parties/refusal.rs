@@ -32,7 +32,6 @@ pub enum Refusal {
     HostBan,
     NotBanned(String),
     TooManySignals(String),
-    TooManyPeers,
     /// More is waiting to be told to other objects than may wait.
     Busy,
 }
@@ -62,7 +61,6 @@ impl fmt::Display for Refusal {
             Self::HostBan => f.write_str("The host cannot be banned"),
             Self::NotBanned(peer) => write!(f, "Peer {peer} is not banned"),
             Self::TooManySignals(party) => write!(f, "Too many signals wait in party {party}"),
-            Self::TooManyPeers => f.write_str("Name one or two peers"),
             Self::Busy => f.write_str("Too busy, try again later"),
         }
     }

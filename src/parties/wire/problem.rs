@@ -51,7 +51,7 @@ const fn status(refusal: &Refusal) -> u16 {
         | Refusal::TooManyInvites
         | Refusal::TooManyBans
         | Refusal::HostBan => 409,
-        Refusal::OtherParty(_) | Refusal::TooManyPeers => 422,
+        Refusal::OtherParty(_) => 422,
         Refusal::TooManyTries { .. } | Refusal::TooManySignals(_) => 429,
         Refusal::Busy => 503,
     }
