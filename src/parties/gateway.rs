@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use line::{Line, QUEUE_BYTES_MAX, QUEUE_MAX, SUBSCRIPTIONS_MAX, Step};
 
+use line::Aftermath;
 use sha2::{Digest as _, Sha256};
 
 use crate::kernel::errand::Ticket;
@@ -332,7 +333,7 @@ impl Gateway {
         let Some(mut line) = self.lines.remove(&conn) else { return };
         line.ticket = None;
         let step = line.steps.pop_front();
-        let forgotten = match step {
+        let aftermath = match step {
             Some(step) if told == Told::NoAnswer && line.tries < TRIES_MAX => {
                 line.steps.push_front(step);
                 None
@@ -343,8 +344,16 @@ impl Gateway {
             }
             None => None,
         };
-        if let Some((party_id, peer_id)) = forgotten {
-            self.tell(line.origin.clone(), Question::Forget { party_id, peer_id }, out);
+        let origin = line.origin.clone();
+        match aftermath {
+            Some(Aftermath::Forget { party_id, peer_id }) => {
+                self.tell(origin, Question::Forget { party_id, peer_id }, out);
+            }
+            Some(Aftermath::Release { peer_id }) => {
+                let stamp = self.stamp();
+                self.tell(origin, Question::Release { gateway: None, conn: conn.0, peer_id, stamp }, out);
+            }
+            None => {}
         }
         self.lines.insert(conn, line);
         self.advance(conn, out);

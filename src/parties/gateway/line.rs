@@ -32,6 +32,15 @@ pub enum Step {
     Frame { party_id: String, text: String },
 }
 
+/// What others must be told after a step.
+#[derive(Debug)]
+pub(super) enum Aftermath {
+    /// A party that the peer was in is none any more.
+    Forget { party_id: String, peer_id: String },
+    /// The line has given its name back.
+    Release { peer_id: String },
+}
+
 /// One socket's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -39,6 +48,9 @@ pub struct Line {
     pub origin: Origin,
     /// Whom it speaks for.
     pub peer_id: Option<String>,
+    /// Whether it has that name from a message to a party that has not taken it yet. If the party refuses, the line has no
+    /// name again: a refusal changes nothing.
+    pub is_on_trial: bool,
     /// The stamp of the claim by which it does.
     pub bound_stamp: u64,
     /// The stamp of its last claim.
@@ -66,6 +78,7 @@ impl Line {
         Self {
             origin,
             peer_id: None,
+            is_on_trial: false,
             bound_stamp: 0,
             asked_stamp: 0,
             parties: BTreeSet::new(),
@@ -104,6 +117,7 @@ impl Line {
     /// It speaks for nobody any more, and forgets what it was about.
     pub(super) fn silence(&mut self) {
         self.peer_id = None;
+        self.is_on_trial = false;
         self.parties.clear();
         self.steps.clear();
         self.queue.clear();
@@ -152,6 +166,7 @@ impl Line {
                 if token.as_ref().is_some_and(|token| token.len() != TOKEN_CHARS) {
                     return Err(String::from("Invalid or expired token"));
                 }
+                self.is_on_trial = false;
                 match peer_id {
                     Some(peer_id) => {
                         self.check_peer(&peer_id)?;
@@ -172,6 +187,7 @@ impl Line {
                 if self.peer_id.is_none() {
                     let peer_id = peer_id.filter(|_| manner == Manner::Enter);
                     self.claim(peer_id.ok_or("This socket has not said who it is")?, None);
+                    self.is_on_trial = true;
                 }
                 let is_new = manner == Manner::Enter && !self.parties.contains(&party_id);
                 if is_new && self.parties.len() >= SUBSCRIPTIONS_MAX {
@@ -196,14 +212,8 @@ impl Line {
         }
     }
 
-    /// Goes on after `step`. A party that the peer was in and that is none any more.
-    pub(super) fn follow(
-        &mut self,
-        conn: Conn,
-        step: Step,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<(String, String)> {
+    /// Goes on after `step`.
+    pub(super) fn follow(&mut self, conn: Conn, step: Step, told: Told, out: &mut Vec<Effect>) -> Option<Aftermath> {
         match step {
             Step::Claim { peer_id, claims, .. } => self.follow_claim(conn, (peer_id, claims), told, out),
             Step::AskHolder { peer_id, detail, gateway, conn: held, claims } => match told {
@@ -216,11 +226,14 @@ impl Line {
                 self.steps.push_front(Step::Claim { peer_id, token: None, claims: claims + 1 });
             }
             Step::Resume { party_id } => return self.follow_resume(conn, party_id, told, out),
-            Step::Frame { party_id, .. } => match told {
-                Told::Forwarded { frames, interest } => self.forwarded(conn, party_id, (frames, interest), out),
-                Told::Refused { detail, .. } => self.refused(conn, detail, out),
-                _ => self.refused(conn, format!("Party {party_id} does not answer"), out),
-            },
+            Step::Frame { party_id, .. } => {
+                match told {
+                    Told::Forwarded { frames, interest } => self.forwarded(conn, party_id, (frames, interest), out),
+                    Told::Refused { detail, .. } => self.refused(conn, detail, out),
+                    _ => self.refused(conn, format!("Party {party_id} does not answer"), out),
+                }
+                return self.end_trial();
+            }
         }
         None
     }
@@ -251,13 +264,7 @@ impl Line {
         }
     }
 
-    fn follow_resume(
-        &mut self,
-        conn: Conn,
-        party_id: String,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<(String, String)> {
+    fn follow_resume(&mut self, conn: Conn, party_id: String, told: Told, out: &mut Vec<Effect>) -> Option<Aftermath> {
         match told {
             Told::Forwarded { frames, interest } => {
                 self.forwarded(conn, party_id, (frames, interest), out);
@@ -265,13 +272,22 @@ impl Line {
             }
             Told::Refused { status: 404, .. } => {
                 self.early.clear();
-                self.peer_id.clone().map(|peer_id| (party_id, peer_id))
+                self.peer_id.clone().map(|peer_id| Aftermath::Forget { party_id, peer_id })
             }
             _ => {
                 self.early.clear();
                 None
             }
         }
+    }
+
+    /// The name stays if any party hears the socket.
+    fn end_trial(&mut self) -> Option<Aftermath> {
+        if !std::mem::take(&mut self.is_on_trial) || !self.parties.is_empty() {
+            return None;
+        }
+        self.steps.clear();
+        self.peer_id.take().map(|peer_id| Aftermath::Release { peer_id })
     }
 
     fn forwarded(
@@ -305,6 +321,7 @@ impl Line {
     /// The claim has failed, and with it what was to follow.
     fn give_up(&mut self, conn: Conn, message: String, out: &mut Vec<Effect>) {
         self.steps.clear();
+        self.is_on_trial = false;
         out.push(Effect::Error(conn, message));
     }
 }

@@ -228,6 +228,7 @@ struct KeptBody {
 #[derive(Serialize, Deserialize)]
 struct LineBody {
     peer: Option<String>,
+    trial: bool,
     bound: u64,
     asked: u64,
     parties: Vec<String>,
@@ -281,6 +282,7 @@ pub fn encode_kept(
 fn line_body(line: &Line) -> LineBody {
     LineBody {
         peer: line.peer_id.clone(),
+        trial: line.is_on_trial,
         bound: line.bound_stamp,
         asked: line.asked_stamp,
         parties: line.parties.iter().cloned().collect(),
@@ -330,6 +332,7 @@ pub fn decode_kept(text: &str) -> Result<Kept, Fault> {
     let line = l.map(|body| Line {
         origin,
         peer_id: body.peer,
+        is_on_trial: body.trial,
         bound_stamp: body.bound,
         asked_stamp: body.asked,
         parties: body.parties.into_iter().collect(),
