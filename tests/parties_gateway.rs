@@ -628,6 +628,43 @@ fn a_refused_entry_leaves_the_name_that_auth_or_another_party_gave() {
 }
 
 #[test]
+fn news_leads_a_socket_to_sixteen_parties_and_only_its_own_peers() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    let news = |gateway: &mut Gateway, peer_id: &str, party_id: &str, state: &str| {
+        let membership = json!({ "peer_id": peer_id, "party_id": party_id, "state": state });
+        gateway.service(Operation::PartyNews, &json!({ "conn": conn, "membership": membership }));
+    };
+    news(&mut gateway, "p", PARTY, "joined");
+    news(&mut gateway, "q", OTHER, "joined");
+    news(&mut gateway, "q", PARTY, "left");
+    assert!(gateway.asked().is_empty(), "it hears of the one, and is not the other");
+    news(&mut gateway, "p", OTHER, "joined");
+    news(&mut gateway, "p", OTHER, "joined");
+    gateway.stage.evict();
+    assert_eq!(gateway.pass(OTHER, &[r#"{"type":"party_update"}"#]), json!("resume"));
+    assert!(gateway.asked().is_empty(), "once");
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([]));
+    for number in 0..20 {
+        news(&mut gateway, "p", &format!("party-{number}"), "joined");
+    }
+    for number in 0..14 {
+        gateway.pass(&format!("party-{number}"), &[]);
+    }
+    assert!(gateway.asked().is_empty(), "sixteen in all");
+    news(&mut gateway, "p", OTHER, "left");
+    gateway.stage.evict();
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([]), "what was on its way");
+    news(&mut gateway, "p", "party-17", "joined");
+    gateway.pass("party-17", &[]);
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([conn]), "its place is taken");
+    news(&mut gateway, "p", PARTY, "left");
+    news(&mut gateway, "p", PARTY, "joined");
+    assert_eq!(gateway.pass(PARTY, &[]), json!("resume"), "back again");
+    assert_eq!(gateway.deliver(PARTY, &[conn], "{}"), json!([]));
+}
+
+#[test]
 fn a_socket_that_goes_releases_its_peer_and_its_parties() {
     let mut gateway = gateway();
     let conn = gateway.member("p");

@@ -320,6 +320,25 @@ impl Gateway {
         Interest::Subscribed
     }
 
+    /// A line's peer joined a party, perhaps without the socket: the line goes there as after a claim.
+    pub fn joined(&mut self, conn: Conn, (peer_id, party_id): (&str, &str), out: &mut Vec<Effect>) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        if line.peer_id.as_deref().or(line.claiming()) == Some(peer_id) && line.expect(party_id) {
+            self.advance(conn, out);
+            out.push(Effect::Keep(conn));
+        }
+    }
+
+    /// A line's peer left a party, perhaps without the socket.
+    pub fn left(&mut self, conn: Conn, (peer_id, party_id): (&str, &str), out: &mut Vec<Effect>) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        // An answer under way knows better.
+        let is_heard = line.parties.contains(party_id) && line.asking_party() != Some(party_id);
+        if line.peer_id.as_deref() == Some(peer_id) && is_heard && line.left.insert(party_id.to_owned()) {
+            out.push(Effect::Keep(conn));
+        }
+    }
+
     /// What came of a question.
     pub fn told(&mut self, ticket: Ticket, told: Told, out: &mut Vec<Effect>) {
         if let Some((origin, orphan)) = self.orphans.remove(&ticket) {
@@ -424,6 +443,7 @@ impl Gateway {
 
     fn leave_parties(&mut self, conn: Conn, line: &mut Line, out: &mut Vec<Effect>) {
         if let Some(peer_id) = line.peer_id.clone() {
+            line.left.clear();
             for party_id in std::mem::take(&mut line.parties) {
                 let peer_id = peer_id.clone();
                 self.tell(line.origin.clone(), Question::Gone { conn, party_id, peer_id }, out);

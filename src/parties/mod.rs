@@ -35,6 +35,8 @@
 //!   when all is quiet, in whatever order claims, releases and displacements arrive.
 //! - Use extends a token; no loss of memory ends one early, and a row is written once in a twenty-fourth of its life.
 //! - Other objects are told of joining and leaving until they have heard it ([`announcements`]).
+//! - A socket at `/ws` hears of every party of its peer, up to sixteen, also of one that the peer enters over HTTP. That
+//!   news may be lost; the socket's next claim makes it good.
 //! - Everything a stranger can add to is bounded: members 256, addresses 1,024, invites 64, bans 256, signals 64 a peer
 //!   and 4,096 a party, sockets 600 of the party's own (4 a peer, 64 of outsiders), networks that guessed 256,
 //!   announcements 1,024 and a party's members.

@@ -57,6 +57,9 @@ pub struct Line {
     pub asked_stamp: u64,
     /// The parties it hears of.
     pub parties: BTreeSet<String>,
+    /// Those of them that the peer is said to have left. What they still send is delivered, for it may be on its way; but if
+    /// the peer comes in again, the line must go there again.
+    pub left: BTreeSet<String>,
     /// What it does, the first of it now.
     pub steps: VecDeque<Step>,
     /// The question of the first step, if it is asked.
@@ -82,6 +85,7 @@ impl Line {
             bound_stamp: 0,
             asked_stamp: 0,
             parties: BTreeSet::new(),
+            left: BTreeSet::new(),
             steps: VecDeque::new(),
             ticket: None,
             tries: 0,
@@ -119,6 +123,7 @@ impl Line {
         self.peer_id = None;
         self.is_on_trial = false;
         self.parties.clear();
+        self.left.clear();
         self.steps.clear();
         self.queue.clear();
         self.early.clear();
@@ -156,6 +161,17 @@ impl Line {
         })
     }
 
+    /// Goes to a party that it neither hears of nor is about to, if it may hear of one more.
+    pub(super) fn expect(&mut self, party_id: &str) -> bool {
+        let mut all: BTreeSet<String> = self.steps.iter().filter_map(step_party).collect();
+        all.extend(self.parties.difference(&self.left).cloned());
+        let is_new = !all.contains(party_id) && all.len() < SUBSCRIPTIONS_MAX;
+        if is_new {
+            self.steps.push_back(Step::Resume { party_id: party_id.to_owned() });
+        }
+        is_new
+    }
+
     /// Turns a message into steps.
     ///
     /// Errors: what is wrong with it, for the client.
@@ -190,7 +206,7 @@ impl Line {
                     self.is_on_trial = true;
                 }
                 let is_new = manner == Manner::Enter && !self.parties.contains(&party_id);
-                if is_new && self.parties.len() >= SUBSCRIPTIONS_MAX {
+                if is_new && self.parties.difference(&self.left).count() >= SUBSCRIPTIONS_MAX {
                     self.steps.clear();
                     return Err(String::from("Too many parties on one socket"));
                 }
@@ -253,6 +269,7 @@ impl Line {
             Told::Held { .. } if self.peer_id.take().is_some() => {
                 // It spoke for the peer until somebody else did. Its parties learn with their next frames.
                 self.parties.clear();
+                self.left.clear();
                 self.give_up(conn, format!("Peer id {peer_id} is in use"), out);
             }
             Told::Held { detail, .. } if claims >= CLAIMS_MAX => self.give_up(conn, detail, out),
@@ -302,6 +319,12 @@ impl Line {
         match interest {
             Interest::Subscribed => {
                 out.extend(early.into_iter().map(|text| Effect::Send(conn, text)));
+                self.left.remove(&party_id);
+                if self.parties.len() >= SUBSCRIPTIONS_MAX
+                    && let Some(left) = self.left.pop_first()
+                {
+                    self.parties.remove(&left);
+                }
                 // Beyond the limit the party learns with its next frame that nobody hears it here.
                 if self.parties.len() < SUBSCRIPTIONS_MAX {
                     self.parties.insert(party_id);
@@ -309,6 +332,7 @@ impl Line {
             }
             Interest::None => {
                 self.parties.remove(&party_id);
+                self.left.remove(&party_id);
             }
         }
     }
