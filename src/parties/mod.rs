@@ -37,6 +37,7 @@
 //! - Other objects are told of joining and leaving until they have heard it ([`announcements`]).
 //! - A socket at `/ws` hears of every party of its peer, up to sixteen, also of one that the peer enters over HTTP. That
 //!   news may be lost; the socket's next claim makes it good.
+//! - A member makes everybody receive the party thirty times a minute at most ([`changes`]); heartbeats are not counted.
 //! - Everything a stranger can add to is bounded: members 256, addresses 1,024, invites 64, bans 256, signals 64 a peer
 //!   and 4,096 a party, sockets 600 of the party's own (4 a peer, 64 of outsiders), networks that guessed 256,
 //!   announcements 1,024 and a party's members.
@@ -53,6 +54,7 @@ pub mod addresses;
 pub mod announcements;
 pub mod bans;
 pub mod candidates;
+pub mod changes;
 pub mod creation;
 pub mod ears;
 pub mod gateway;

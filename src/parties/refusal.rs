@@ -25,6 +25,10 @@ pub enum Refusal {
     TooManyTries {
         retry_after_ms: u64,
     },
+    /// Units: milliseconds.
+    TooManyChanges {
+        retry_after_ms: u64,
+    },
     Full(String),
     TooManyInvites,
     InviteNotFound(String),
@@ -54,6 +58,7 @@ impl fmt::Display for Refusal {
             Self::PasswordWrong => f.write_str("Wrong password"),
             Self::InviteInvalid => f.write_str("Invalid or expired invite"),
             Self::TooManyTries { .. } => f.write_str("Too many wrong passwords or invites, try again later"),
+            Self::TooManyChanges { .. } => f.write_str("Too many changes; please wait"),
             Self::Full(party) => write!(f, "Party {party} is full"),
             Self::TooManyInvites => f.write_str("Too many invites"),
             Self::InviteNotFound(code) => write!(f, "Invite {code} not found"),

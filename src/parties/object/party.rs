@@ -24,6 +24,7 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::Announcements;
+use crate::parties::changes::Changes;
 use crate::parties::ears::{Ear, Ears};
 use crate::parties::liveness::{Flush, Times};
 use crate::parties::party::Party;
@@ -63,6 +64,7 @@ pub struct PartyRoom {
     /// Whether signs of life must be written by the next event, whatever it is.
     flush: Flush,
     errands: Errands,
+    changes: Changes,
 }
 
 /// How an event's call ends early.
@@ -128,6 +130,7 @@ impl PartyRoom {
             next_expiry: None,
             flush: Flush::NotDue,
             errands: Errands::default(),
+            changes: Changes::default(),
         };
         for (ear, hearing) in store::load_listeners(sql)? {
             room.ears.restore(ear, hearing);

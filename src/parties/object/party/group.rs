@@ -42,6 +42,7 @@ impl PartyRoom {
             if !party.has(peer_id) {
                 return self.join(turn, "", (host, Pass::default()), work);
             }
+            self.changes.take(now, peer_id)?;
             let changes = party.enter(now, host.peer.clone(), offset, &Entry::Again);
             work.rules(changes);
             self.see(now, peer_id, work);
@@ -84,6 +85,7 @@ impl PartyRoom {
         if entry != Entry::Again {
             self.announcements.check()?;
         }
+        self.changes.take(now, peer_id)?;
         let offset = offset_of(&peer.last_seen, now);
         let Some(party) = &mut self.party else { return Err(Refusal::PartyNotFound(self.party_id.clone())) };
         let changes = party.enter(now, peer.peer.clone(), offset, &entry);
@@ -174,6 +176,7 @@ impl PartyRoom {
         let member = self.known(&self.party_id)?.member(peer_id)?;
         let offset = change.last_seen.as_deref().map_or(member.offset, |stamp| offset_of(stamp, now));
         let peer = member.peer.changed(change);
+        self.changes.take(now, peer_id)?;
         if let Some(party) = &mut self.party {
             let changes = party.enter(now, peer, offset, &Entry::Again);
             work.rules(changes);

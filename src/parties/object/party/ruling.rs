@@ -78,8 +78,12 @@ impl PartyRoom {
     fn set(&mut self, turn: &mut Turn<'_>, call: &Call, caller: &str, work: &mut Work) -> Result<Done, Halt> {
         let SettingsChange { name, password, peers_max, promotion } = parse_settings(&call.body)?;
         let settings = self.settings.clone();
+        let known = &self.ruled(caller)?.name;
+        let is_renamed = name.as_ref().is_some_and(|name| name != known);
+        if is_renamed {
+            self.changes.take(turn.now, caller)?;
+        }
         let party = self.ruled(caller)?;
-        let is_renamed = name.as_ref().is_some_and(|name| *name != party.name);
         if let Some(name) = name {
             party.name = name;
         }
