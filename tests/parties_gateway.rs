@@ -576,6 +576,95 @@ fn a_partys_refusal_is_an_error_frame() {
 }
 
 #[test]
+fn a_refused_entry_binds_the_socket_to_nobody() {
+    let silent = || good(&json!({ "frames": [r#"{"type":"error","message":"no"}"#], "subscribed": false }));
+    for evicts in [false, true] {
+        for answer in [silent(), refusal(404, &json!({ "detail": "no" }))] {
+            let mut gateway = gateway();
+            gateway.stage.evict_always = evicts;
+            let conn = gateway.open();
+            gateway.stage.say(conn, &join(PARTY, "p"));
+            gateway.grant("p", &[]);
+            let asked = gateway.one();
+            gateway.tell(&asked, answer);
+            assert_eq!(gateway.error(conn), "no");
+            let release = gateway.one();
+            assert_eq!((release.call.operation, &release.body["peer_id"]), (Operation::PartyRelease, &json!("p")));
+            assert_eq!(
+                gateway.service(Operation::PartyHolds, &json!({ "peer_id": "p", "conn": conn }))["holds"],
+                false
+            );
+            gateway.stage.say(conn, &join(OTHER, "q"));
+            gateway.grant("q", &[]);
+            gateway.pass(OTHER, &[]);
+            gateway.stage.say(conn, &join(PARTY, "q"));
+            let asked = gateway.one();
+            gateway.tell(&asked, silent());
+            assert_eq!((gateway.error(conn).as_str(), gateway.asked().len()), ("no", 0), "it hears of a party");
+        }
+    }
+}
+
+#[test]
+fn a_refused_entry_leaves_the_name_that_auth_or_another_party_gave() {
+    for (by_auth, parties) in [(true, &[] as &[&str]), (false, &[OTHER])] {
+        let mut gateway = gateway();
+        let conn = gateway.open();
+        if by_auth {
+            gateway.stage.say(conn, r#"{"type":"auth","peer_id":"p"}"#);
+            gateway.grant("p", parties);
+        }
+        gateway.stage.say(conn, &join(PARTY, "p"));
+        if !by_auth {
+            gateway.grant("p", parties);
+            assert_eq!(gateway.pass(OTHER, &[]), json!("resume"));
+        }
+        let asked = gateway.one();
+        gateway.tell(&asked, refusal(404, &json!({ "detail": "no" })));
+        assert_eq!((gateway.error(conn).as_str(), gateway.asked().len()), ("no", 0));
+        gateway.stage.say(conn, &join(PARTY, "q"));
+        assert_eq!(gateway.error(conn), "This socket speaks for p");
+    }
+}
+
+#[test]
+fn news_leads_a_socket_to_sixteen_parties_and_only_its_own_peers() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    let news = |gateway: &mut Gateway, peer_id: &str, party_id: &str, state: &str| {
+        let membership = json!({ "peer_id": peer_id, "party_id": party_id, "state": state });
+        gateway.service(Operation::PartyNews, &json!({ "conn": conn, "membership": membership }));
+    };
+    news(&mut gateway, "p", PARTY, "joined");
+    news(&mut gateway, "q", OTHER, "joined");
+    news(&mut gateway, "q", PARTY, "left");
+    assert!(gateway.asked().is_empty(), "it hears of the one, and is not the other");
+    news(&mut gateway, "p", OTHER, "joined");
+    news(&mut gateway, "p", OTHER, "joined");
+    gateway.stage.evict();
+    assert_eq!(gateway.pass(OTHER, &[r#"{"type":"party_update"}"#]), json!("resume"));
+    assert!(gateway.asked().is_empty(), "once");
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([]));
+    for number in 0..20 {
+        news(&mut gateway, "p", &format!("party-{number}"), "joined");
+    }
+    for number in 0..14 {
+        gateway.pass(&format!("party-{number}"), &[]);
+    }
+    assert!(gateway.asked().is_empty(), "sixteen in all");
+    news(&mut gateway, "p", OTHER, "left");
+    gateway.stage.evict();
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([]), "what was on its way");
+    news(&mut gateway, "p", "party-17", "joined");
+    gateway.pass("party-17", &[]);
+    assert_eq!(gateway.deliver(OTHER, &[conn], "{}"), json!([conn]), "its place is taken");
+    news(&mut gateway, "p", PARTY, "left");
+    news(&mut gateway, "p", PARTY, "joined");
+    assert_eq!(gateway.pass(PARTY, &[]), json!("resume"), "back again");
+    assert_eq!(gateway.deliver(PARTY, &[conn], "{}"), json!([]));
+}
+
+#[test]
 fn a_socket_that_goes_releases_its_peer_and_its_parties() {
     let mut gateway = gateway();
     let conn = gateway.member("p");

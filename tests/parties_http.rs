@@ -432,7 +432,10 @@ fn relays_are_ordered_for_a_pair_by_what_both_measured() {
     play.relays = None;
     play.stage.evict();
     assert_eq!(json_of(&ask(&mut play, "peers=host%2Cguest")), fresh, "the last list that was seen");
-    assert_eq!(ask(&mut play, "peers=host,guest,x").status, 422);
+    let refused = ask(&mut play, "peers=host,guest,x");
+    let wrong = &json_of(&refused)["detail"][0];
+    assert_eq!((refused.status, &wrong["type"], &wrong["loc"]), (422, &json!("too_long"), &json!(["query", "peers"])));
+    assert_eq!(wrong["input"], "host,guest,x");
     assert_eq!(ask(&mut play, "peers=host,x").status, 404);
     let body = json!({ "latencies": { "near": -1 } });
     assert_eq!(play.ask(Op::PartyLatencies, "guest", &["guest"], &body).0, 422);

@@ -105,6 +105,7 @@ fn what_objects_ask_one_another_is_asked_by_no_client() {
         Operation::PartyForward,
         Operation::PartyDeliver,
         Operation::PartyCensus,
+        Operation::PartyNews,
     ] {
         assert_eq!(go(&call(operation)), Err((404, json!("Not Found"))), "{operation:?}");
     }

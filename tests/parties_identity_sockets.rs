@@ -46,6 +46,9 @@ fn a_socket_speaks_for_an_id_that_is_nobodys_and_hears_of_its_parties() {
         assert_eq!(body(&claimed), json!({ "peer_id": "p", "parties": ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] }));
         shard.member("p", "aaaaaaaaaaaa", "left");
         shard.member("p", "aaaaaaaaaaaa", "left");
+        let news = shard.stage.take_errands();
+        assert_eq!(news.len(), 2, "its socket is told: {news:?}");
+        shard.member("q", "cccccccccccc", "left");
         let again = shard.claim("p", None, ("07", 1), HOME);
         assert_eq!(body(&again)["parties"], json!(["bbbbbbbbbbbb"]), "the same socket may ask again");
         assert!(shard.stage.take_errands().is_empty(), "and displaces nobody");

@@ -23,7 +23,7 @@ use waystation::parties::wire::service::ForwardWish;
 const PEERS: [&str; 5] = ["ann", "bob", "cy", "dee", "eve"];
 const NULL: Value = Value::Null;
 
-/// Long enough that short waits never end it; a long wait ends it for all whose socket does not speak.
+/// Long enough that short waits never end it; a long wait ends it for all who have no socket.
 const TTL_MS: u64 = 20_000_000;
 const LONG_MS: u64 = 60_000_000;
 
@@ -133,11 +133,10 @@ impl Model {
     }
 
     fn create(&mut self, peer: usize) -> u16 {
-        if !self.exists() {
-            *self = Self { host: peer, capacity: 256, ..Self::default() };
-        } else if self.host != peer {
-            return 409;
+        if self.exists() {
+            return if self.host == peer { self.join(peer, None) } else { 409 };
         }
+        *self = Self { host: peer, capacity: 256, ..Self::default() };
         self.seat(peer);
         200
     }
@@ -162,18 +161,25 @@ impl Model {
     }
 
     fn remove(&mut self, peer: usize) {
+        let ends = peer == self.host && !self.promotion;
+        self.expire(peer);
+        if ends {
+            *self = Self::default();
+        }
+    }
+
+    fn expire(&mut self, peer: usize) {
         self.members.retain(|member| *member != peer);
         self.waiting.remove(&peer);
-        if peer == self.host {
-            match self.members.first() {
-                Some(heir) if self.promotion => self.host = *heir,
-                _ => *self = Self::default(),
-            }
+        match self.members.first() {
+            Some(heir) if self.promotion && peer == self.host => self.host = *heir,
+            Some(_) => {}
+            None => *self = Self::default(),
         }
     }
 
     fn leave(&mut self, caller: usize, peer: usize) -> u16 {
-        if caller != peer && !(self.exists() && caller == self.host) {
+        if caller != peer && !(self.has(caller) && caller == self.host) {
             return 403;
         }
         if !self.has(peer) {
@@ -187,7 +193,7 @@ impl Model {
         if !self.exists() {
             return Err(404);
         }
-        if caller == self.host { Ok(()) } else { Err(403) }
+        if caller == self.host && self.has(caller) { Ok(()) } else { Err(403) }
     }
 }
 
@@ -204,7 +210,6 @@ struct Client {
     line: Line,
     copy: Copy,
     subscribed: bool,
-    spoken: bool,
 }
 
 struct World {
@@ -281,7 +286,7 @@ impl World {
             Line::Own(self.play.open(PEERS[peer]))
         };
         let subscribed = model.has(peer);
-        self.clients.push(Client { peer, line, copy: Copy::default(), subscribed, spoken: false });
+        self.clients.push(Client { peer, line, copy: Copy::default(), subscribed });
     }
 
     fn close(&mut self, index: usize) {
@@ -449,13 +454,11 @@ fn act_socket(world: &mut World, model: &mut Model, event: &Event) {
         Event::Wait(ms) => world.play.wait(*ms),
         Event::WaitLong => {
             world.play.wait(LONG_MS);
-            let present = |peer: &usize| {
-                world.clients.iter().any(|client| client.peer == *peer && client.subscribed && client.spoken)
-            };
+            let present = |peer: &usize| world.clients.iter().any(|client| client.peer == *peer && client.subscribed);
             for peer in model.members.clone() {
-                // Those who joined first went first; a host's going may have ended it all.
+                // Those who joined first went first; the last one's going has ended it all.
                 if model.has(peer) && !present(&peer) {
-                    model.remove(peer);
+                    model.expire(peer);
                 }
             }
         }
@@ -502,7 +505,6 @@ fn speak(world: &mut World, model: &mut Model, index: usize, frame: &Frame) {
     let errors = world.clients[index].copy.errors.len() - before;
     assert_eq!(errors == 0, good, "{text}: {:?}", world.clients[index].copy.errors);
     if good && model.has(peer) {
-        let is_auth = matches!(frame, Frame::Auth);
         if !world.clients[index].subscribed || matches!(frame, Frame::Auth | Frame::Join | Frame::Register) {
             let caught_up = matches!(frame, Frame::Auth | Frame::Join | Frame::Register);
             if caught_up {
@@ -510,7 +512,6 @@ fn speak(world: &mut World, model: &mut Model, index: usize, frame: &Frame) {
             }
         }
         world.clients[index].subscribed = true;
-        world.clients[index].spoken |= !is_auth;
     }
 }
 
@@ -520,7 +521,6 @@ fn check(world: &mut World, model: &Model) {
     world.prune();
     for client in &mut world.clients {
         client.subscribed &= model.has(client.peer);
-        client.spoken &= client.subscribed;
     }
     let mut expected: Vec<&str> = model.members.iter().map(|peer| PEERS[*peer]).collect();
     expected.sort_unstable();

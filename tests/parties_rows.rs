@@ -11,7 +11,7 @@
 mod parties_play;
 mod support;
 
-use parties_play::{Far, PARTY, Play, of, play, play_with};
+use parties_play::{Copy, Far, PARTY, Play, of, play, play_with};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use waystation::kernel::operation::Operation as Op;
@@ -166,17 +166,67 @@ fn a_cut_off_peer_does_not_live_for_ever_by_hibernations() {
 }
 
 #[test]
-fn a_host_that_goes_silent_ends_its_party_or_is_followed() {
-    for (promotion, living) in [(false, vec![]), (true, vec!["guest"])] {
+fn a_host_that_goes_silent_leaves_the_party_to_the_others_and_is_missed_or_followed() {
+    for (promotion, host) in [(false, "host"), (true, "guest")] {
         let mut play = play();
         play.create("host");
         play.ask(Op::PartySettings, "host", &[], &json!({ "promotion": promotion }));
         play.join("guest");
-        for _ in 0..20 {
-            play.wait(30_000);
-            play.heartbeat("guest");
+        let conn = play.open("guest");
+        play.wait(2 * (TTL_MS + FLUSH_MS));
+        let mut copy = Copy::default();
+        play.inbox(conn).iter().for_each(|frame| copy.apply(frame));
+        let party = play.ask(Op::PartyRead, "guest", &[], &NULL).1["party"].clone();
+        for (peers, host_id) in
+            [(copy.peers(), &copy.party.unwrap()["host_id"]), (play.members("guest"), &party["host_id"])]
+        {
+            assert_eq!((peers, host_id), (vec![String::from("guest")], &json!(host)));
         }
-        assert_eq!(play.members("guest"), living);
+        assert_eq!(play.memberships["host"], "left");
+        assert_eq!(play.ask(Op::PartySettings, "host", &[], &json!({ "promotion": false })).0, 403, "it must be here");
+        assert_eq!(play.leave("host", "guest").0, 403, "to rule");
+        assert_eq!(play.create("other").0, 409);
+    }
+}
+
+#[test]
+fn a_host_that_was_missed_comes_back_as_anybody_comes_in_and_rules() {
+    for by_creation in [false, true] {
+        let mut play = play();
+        play.create("host");
+        play.ask(Op::PartySettings, "host", &[], &json!({ "peers_max": 2, "password": "secret" }));
+        play.join_with("guest", "password", "secret");
+        play.open("guest");
+        play.wait(2 * (TTL_MS + FLUSH_MS));
+        assert_eq!(play.create("host").0, 403, "a creation shows no password");
+        play.join_with("third", "password", "secret");
+        assert_eq!(play.join_with("host", "password", "secret").0, 409, "its place is taken");
+        play.leave("third", "third");
+        assert_eq!(play.join_with("host", "password", "secret").0, 200);
+        play.ask(Op::PartySettings, "host", &[], &json!({ "password": null }));
+        play.wait(2 * (TTL_MS + FLUSH_MS));
+        let back = if by_creation { play.create("host") } else { play.join("host") };
+        assert_eq!((back.0, &back.1["party"]["host_id"]), (200, &json!("host")));
+        assert_eq!(play.memberships["host"], "joined");
+        assert_eq!(play.leave("host", "host").1, json!({ "status": "party_deleted" }));
+    }
+}
+
+#[test]
+fn a_party_that_was_left_to_others_ends_with_the_last_of_them() {
+    for leaves in [false, true] {
+        let mut play = play();
+        play.create("host");
+        play.join("guest");
+        let conn = play.open("guest");
+        play.wait(2 * (TTL_MS + FLUSH_MS));
+        if leaves {
+            assert_eq!(play.leave("guest", "guest").1, json!({ "status": "party_deleted" }));
+        } else {
+            play.stage.leave(conn);
+            play.wait(2 * (TTL_MS + FLUSH_MS));
+        }
+        assert_eq!((play.members("guest"), play.census.as_deref()), (Vec::new(), Some("ended")));
     }
 }
 

@@ -419,29 +419,74 @@ fn a_peers_fifth_socket_costs_its_first() {
 }
 
 #[test]
-fn a_socket_that_speaks_keeps_its_peer_and_one_that_only_came_back_does_not() {
+fn an_open_socket_keeps_its_peer_also_one_that_came_back_and_says_nothing() {
     for evict in [false, true] {
         let mut play = play_with(&[("PARTY_PEER_TTL_MS", "300000")]);
         play.stage.evict_always = evict;
         play.create("host");
-        let host = play.open("host");
-        let frame = play.register_frame("host");
-        play.say(host, &frame);
-        play.join("ghost");
-        let ghost = play.open("ghost");
-        let far_one = far(1);
-        play.far_say(&far_one, "far", &play.join_frame("far"));
+        for peer_id in ["own", "far", "absent"] {
+            play.join(peer_id);
+        }
+        let (host, own, far_one) = (play.open("host"), play.open("own"), far(1));
+        play.forward(&far_one, "far", ForwardWish::Resume);
         play.wait(3_600_000);
-        assert_eq!(play.members("host"), ["far", "host"]);
-        assert_eq!(copy_of(&play.inbox(ghost)).peers(), ["far", "host"], "it was told that it is out");
+        assert_eq!(play.members("host"), ["far", "host", "own"]);
+        assert_eq!(copy_of(&play.inbox(own)).peers(), ["far", "host", "own"], "it is told who is out");
         play.forward(&far_one, "far", ForwardWish::Gone);
-        play.stage.leave(host);
+        [host, own].into_iter().for_each(|conn| play.stage.leave(conn));
         play.wait(299_000);
-        assert_eq!(play.members("host"), ["far", "host"], "their time began when their sockets went");
+        assert_eq!(play.members("host"), ["far", "host", "own"], "their time began when their sockets went");
         play.wait(62_000);
         assert_eq!(play.members("host"), Vec::<String>::new());
         assert_eq!(play.census.as_deref(), Some("ended"));
     }
+}
+
+#[test]
+fn a_member_makes_everybody_receive_the_party_thirty_times_a_minute_at_most() {
+    let mut play = play();
+    play.create("host");
+    let (host, guest) = (play.open("host"), play.open("guest"));
+    let join = play.join_frame("guest");
+    (0..30).for_each(|_| play.say(guest, &join));
+    play.inbox(host);
+    play.inbox(guest);
+    let frames = [join, json!({ "type": "update_peer", "party_id": PARTY, "peer": { "public_port": 7777 } })];
+    for frame in &frames {
+        play.say(guest, frame);
+        assert_eq!(copy_of(&play.inbox(guest)).errors, ["Too many changes; please wait"]);
+    }
+    let dump = play.stage.database.dump();
+    let body = json!({ "party_id": PARTY, "peer_info": play.me("guest") });
+    for (operation, params, body) in
+        [(Op::PartyJoin, vec![], body), (Op::PartyUpdatePeer, vec!["guest"], json!({ "public_port": 7777 }))]
+    {
+        let reply = play.stage.call(&of(operation, "guest", &params, &body));
+        assert_eq!((reply.status, reply.header("Retry-After")), (429, Some("2")), "{}", reply.body);
+    }
+    assert_eq!(play.stage.database.dump(), dump);
+    assert!(play.inbox(host).is_empty(), "nobody hears of it");
+    for _ in 0..40 {
+        assert_eq!(play.heartbeat("guest").0, 200);
+    }
+    play.say(guest, &json!({ "type": "heartbeat", "party_id": PARTY, "peer_id": "guest" }));
+    assert!(play.inbox(guest).is_empty());
+    let mut renamed = (0..40).map(|n| play.ask(Op::PartySettings, "host", &[], &json!({ "name": n.to_string() })).0);
+    assert_eq!((renamed.by_ref().take(30).all(|status| status == 200), renamed.next()), (true, Some(429)));
+    drop(renamed);
+    assert_eq!(play.create("host").0, 429);
+    play.wait(2_000);
+    assert_eq!((play.create("host").0, play.join("guest").0), (200, 200));
+}
+
+#[test]
+fn a_ghost_of_who_has_left_restores_nothing() {
+    let mut play = two();
+    play.far_say(&far(1), "guest", &json!({ "type": "leave_party", "party_id": PARTY, "peer_id": "guest" }));
+    let (own, forwarded) = (play.open("guest"), play.forward(&far(2), "guest", ForwardWish::Resume));
+    assert!(!forwarded.subscribed);
+    assert_eq!(play.members("host"), ["host"]);
+    assert_eq!(copy_of(&play.inbox(own)).party, None);
 }
 
 #[test]

@@ -191,6 +191,50 @@ fn the_http_client_walks_through_everything_it_can_do() {
 }
 
 #[test]
+fn a_socket_hears_of_parties_that_its_peer_opens_joins_and_leaves_over_http() {
+    for seed in 0..20 {
+        let mut play = play(seed);
+        play.world.evict_always = seed % 2 == 1;
+        let mut speak = |peer_id: &str, address: &str| {
+            let (token, client) = (play.token(peer_id), play.connect(address));
+            play.say(client, &json!({ "type": "auth", "peer_id": peer_id, "token": token }));
+            (token, client)
+        };
+        let ((host, hosts), (guest, guests)) = (speak("host", HOME), speak("guest", AWAY));
+        let wish = json!({ "name": "LAN", "host_peer_info": peer("host", play.world.now) });
+        let party_id = body(&play.http(Operation::PartyCreate, Some(&host), &[], &wish))["party_id"].clone();
+        let party_id = party_id.as_str().unwrap();
+        for _ in 0..3 {
+            let join = json!({ "party_id": party_id, "peer_info": peer("guest", play.world.now) });
+            assert_eq!(play.http(Operation::PartyJoin, Some(&guest), &[party_id], &join).status, 200);
+            play.world.settle();
+            for client in [hosts, guests] {
+                assert_eq!(newest_peers(&play.world.inbox(client)), ["guest", "host"], "seed {seed}");
+            }
+            let signal = json!({ "to_peer_id": "guest", "signal_data": {} });
+            let sent = play.http(Operation::PartySignalSend, Some(&host), &[party_id], &signal);
+            assert_eq!(body(&sent), json!({ "status": "sent" }), "seed {seed}");
+            play.world.settle();
+            assert_eq!(types(&play.world.inbox(guests)), ["signal"], "and once only, seed {seed}");
+            play.http(Operation::PartyLeave, Some(&guest), &[party_id, "guest"], &Value::Null);
+            play.world.settle();
+            assert!(types(&play.world.inbox(guests)).contains(&"peer_left"));
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_joined_itself_is_told_so_once() {
+    for seed in 0..20 {
+        let mut play = play(seed);
+        let client = play.connect(HOME);
+        play.register_party(client, PARTY, "host");
+        play.world.settle();
+        assert_eq!(types(&play.world.inbox(client)), ["party_update"], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_socket_of_signaling_is_as_good_behind_the_gateway() {
     let mut play = play(1);
     let client = play.connect(HOME);

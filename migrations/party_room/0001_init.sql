@@ -53,7 +53,7 @@ CREATE TABLE ban (
 -- Signs of life of all members in one row.
 CREATE TABLE liveness (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
-    -- "seq:time" of each member, separated by spaces; "seq:time!" of one whose own socket spoke.
+    -- "seq:time" of each member, separated by spaces; "seq:time!" of one with a socket of the party's own.
     seen TEXT NOT NULL,
     -- When every listener is sent the whole party again; NULL while nobody listens.
     refresh_at INTEGER
@@ -75,8 +75,6 @@ CREATE TABLE listener (
     conn INTEGER NOT NULL,
     peer_id TEXT NOT NULL,
     offset_minutes INTEGER NOT NULL,
-    -- 1 when it has said something of its own accord.
-    spoken INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (gateway, conn)
 ) STRICT, WITHOUT ROWID;

@@ -87,6 +87,8 @@ pub enum Operation {
     PartyDeliver,
     /// A party begins or ends; asked by parties only.
     PartyCensus,
+    /// The peer of a gateway's socket joined or left a party; asked by the identities only.
+    PartyNews,
     PushServerRegister,
     PushTransferBegin,
     PushTransferVerify,

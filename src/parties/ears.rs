@@ -22,15 +22,6 @@ pub enum Ear {
     },
 }
 
-/// Whether a socket has said anything of its own accord. One that merely came back may belong to a program that is gone.
-/// Source: parties 2.4, point 7.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Voice {
-    Silent,
-    Spoken,
-}
-
 /// What a socket listens for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hearing {
@@ -38,8 +29,6 @@ pub struct Hearing {
     pub peer_id: String,
     /// By which clock it reads.
     pub offset: Offset,
-    /// Whether it keeps its peer alive.
-    pub voice: Voice,
     /// Grows with every subscription.
     pub seq: u64,
 }
@@ -76,24 +65,20 @@ impl Ears {
         self.by_peer.get(peer_id).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a socket keeps the peer alive.
+    /// Whether a socket keeps the peer alive: any that is open does, also one that only listens. A client that comes back
+    /// says who it is and nothing ever after, and must not be taken for gone. Source: parties 2.4, point 6.
     #[must_use]
     pub fn is_present(&self, peer_id: &str) -> bool {
-        let speaks = |ear: &Ear| self.by_ear.get(ear).is_some_and(|hearing| hearing.voice == Voice::Spoken);
-        self.of_peer(peer_id).iter().any(speaks)
+        self.by_peer.contains_key(peer_id)
     }
 
-    /// Subscribes a socket, or changes its subscription. A voice once raised stays. Returns the socket of the same peer
-    /// that must go for it.
-    pub fn listen(&mut self, ear: &Ear, peer_id: &str, offset: Offset, voice: Voice) -> Option<Ear> {
+    /// Subscribes a socket, or changes its subscription. Returns the socket of the same peer that must go for it.
+    pub fn listen(&mut self, ear: &Ear, peer_id: &str, offset: Offset) -> Option<Ear> {
         if let Some(known) = self.by_ear.get_mut(ear).filter(|known| known.peer_id == peer_id) {
             known.offset = offset;
-            if voice == Voice::Spoken {
-                known.voice = voice;
-            }
             return None;
         }
-        self.restore(ear.clone(), Hearing { peer_id: peer_id.to_owned(), offset, voice, seq: self.next_seq });
+        self.restore(ear.clone(), Hearing { peer_id: peer_id.to_owned(), offset, seq: self.next_seq });
         let peers = self.by_peer.get(peer_id).map_or(&[] as &[Ear], Vec::as_slice);
         peers.first().cloned().filter(|_| peers.len() > EARS_PER_PEER_MAX)
     }
@@ -107,14 +92,6 @@ impl Ears {
         let ears = self.by_peer.entry(peer_id).or_default();
         ears.push(ear);
         ears.sort_by_key(|ear| self.by_ear.get(ear).map(|hearing| hearing.seq));
-    }
-
-    /// Notes that a socket spoke. Returns whether it is the first time.
-    pub fn speak(&mut self, ear: &Ear) -> Voice {
-        match self.by_ear.get_mut(ear) {
-            Some(hearing) => std::mem::replace(&mut hearing.voice, Voice::Spoken),
-            None => Voice::Spoken,
-        }
     }
 
     /// Ends a subscription.
@@ -132,21 +109,20 @@ impl Ears {
 
 #[cfg(test)]
 mod tests {
-    use super::{EARS_PER_PEER_MAX, Ear, Ears, Voice};
+    use super::{EARS_PER_PEER_MAX, Ear, Ears};
     use crate::kernel::object::Conn;
     use crate::parties::naive::Offset;
 
     #[test]
-    fn a_socket_that_only_listens_is_no_presence() {
+    fn a_peer_is_present_as_long_as_one_of_its_sockets_is_open() {
         let mut ears = Ears::default();
-        let ear = Ear::Own(Conn(1));
-        ears.listen(&ear, "a", Offset::UTC, Voice::Silent);
+        let (one, two) = (Ear::Own(Conn(1)), Ear::Own(Conn(2)));
         assert!(!ears.is_present("a"));
-        assert_eq!(ears.speak(&ear), Voice::Silent);
+        ears.listen(&one, "a", Offset::UTC);
+        ears.listen(&two, "a", Offset::UTC);
+        ears.forget(&one);
         assert!(ears.is_present("a"));
-        ears.listen(&ear, "a", Offset::UTC, Voice::Silent);
-        assert!(ears.is_present("a"), "a voice once raised stays");
-        ears.forget(&ear);
+        ears.forget(&two);
         assert!(!ears.is_present("a") && ears.is_empty());
     }
 
@@ -155,9 +131,9 @@ mod tests {
         let mut ears = Ears::default();
         for number in 0..EARS_PER_PEER_MAX as u32 {
             let remote = Ear::Remote { gateway: String::from("g"), conn: number };
-            assert_eq!(ears.listen(&remote, "a", Offset::UTC, Voice::Spoken), None);
+            assert_eq!(ears.listen(&remote, "a", Offset::UTC), None);
         }
-        let gone = ears.listen(&Ear::Own(Conn(9)), "a", Offset::UTC, Voice::Spoken);
+        let gone = ears.listen(&Ear::Own(Conn(9)), "a", Offset::UTC);
         assert_eq!(gone, Some(Ear::Remote { gateway: String::from("g"), conn: 0 }));
     }
 
@@ -165,8 +141,8 @@ mod tests {
     fn a_socket_that_changes_its_peer_is_no_longer_the_others() {
         let mut ears = Ears::default();
         let ear = Ear::Own(Conn(1));
-        ears.listen(&ear, "a", Offset::UTC, Voice::Spoken);
-        ears.listen(&ear, "b", Offset::UTC, Voice::Silent);
-        assert!(ears.of_peer("a").is_empty() && !ears.is_present("b"));
+        ears.listen(&ear, "a", Offset::UTC);
+        ears.listen(&ear, "b", Offset::UTC);
+        assert!(ears.of_peer("a").is_empty() && !ears.is_present("a") && ears.is_present("b"));
     }
 }

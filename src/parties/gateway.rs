@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use line::{Line, QUEUE_BYTES_MAX, QUEUE_MAX, SUBSCRIPTIONS_MAX, Step};
 
+use line::Aftermath;
 use sha2::{Digest as _, Sha256};
 
 use crate::kernel::errand::Ticket;
@@ -319,6 +320,25 @@ impl Gateway {
         Interest::Subscribed
     }
 
+    /// A line's peer joined a party, perhaps without the socket: the line goes there as after a claim.
+    pub fn joined(&mut self, conn: Conn, (peer_id, party_id): (&str, &str), out: &mut Vec<Effect>) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        if line.peer_id.as_deref().or(line.claiming()) == Some(peer_id) && line.expect(party_id) {
+            self.advance(conn, out);
+            out.push(Effect::Keep(conn));
+        }
+    }
+
+    /// A line's peer left a party, perhaps without the socket.
+    pub fn left(&mut self, conn: Conn, (peer_id, party_id): (&str, &str), out: &mut Vec<Effect>) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        // An answer under way knows better.
+        let is_heard = line.parties.contains(party_id) && line.asking_party() != Some(party_id);
+        if line.peer_id.as_deref() == Some(peer_id) && is_heard && line.left.insert(party_id.to_owned()) {
+            out.push(Effect::Keep(conn));
+        }
+    }
+
     /// What came of a question.
     pub fn told(&mut self, ticket: Ticket, told: Told, out: &mut Vec<Effect>) {
         if let Some((origin, orphan)) = self.orphans.remove(&ticket) {
@@ -332,7 +352,7 @@ impl Gateway {
         let Some(mut line) = self.lines.remove(&conn) else { return };
         line.ticket = None;
         let step = line.steps.pop_front();
-        let forgotten = match step {
+        let aftermath = match step {
             Some(step) if told == Told::NoAnswer && line.tries < TRIES_MAX => {
                 line.steps.push_front(step);
                 None
@@ -343,8 +363,16 @@ impl Gateway {
             }
             None => None,
         };
-        if let Some((party_id, peer_id)) = forgotten {
-            self.tell(line.origin.clone(), Question::Forget { party_id, peer_id }, out);
+        let origin = line.origin.clone();
+        match aftermath {
+            Some(Aftermath::Forget { party_id, peer_id }) => {
+                self.tell(origin, Question::Forget { party_id, peer_id }, out);
+            }
+            Some(Aftermath::Release { peer_id }) => {
+                let stamp = self.stamp();
+                self.tell(origin, Question::Release { gateway: None, conn: conn.0, peer_id, stamp }, out);
+            }
+            None => {}
         }
         self.lines.insert(conn, line);
         self.advance(conn, out);
@@ -415,6 +443,7 @@ impl Gateway {
 
     fn leave_parties(&mut self, conn: Conn, line: &mut Line, out: &mut Vec<Effect>) {
         if let Some(peer_id) = line.peer_id.clone() {
+            line.left.clear();
             for party_id in std::mem::take(&mut line.parties) {
                 let peer_id = peer_id.clone();
                 self.tell(line.origin.clone(), Question::Gone { conn, party_id, peer_id }, out);

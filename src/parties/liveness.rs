@@ -45,7 +45,7 @@ impl Times {
         Self { ttl_ms, flush_ms: if part < FLUSH_MS_MAX { part } else { FLUSH_MS_MAX } }
     }
 
-    /// A member gave a sign of life. One whose socket speaks needs none.
+    /// A member gave a sign of life. One with an open socket needs none.
     pub fn see(&self, now: Timestamp, party: &mut Party, ears: &Ears, peer_id: &str) -> Flush {
         let Some(member) = party.members.get_mut(peer_id) else { return Flush::NotDue };
         member.seen_at = now;
@@ -55,7 +55,7 @@ impl Times {
         Flush::Due
     }
 
-    /// Brings the times of all whose socket speaks up to date; everything counts as stored afterwards.
+    /// Brings the times of all who have an open socket up to date; everything counts as stored afterwards.
     pub fn flush(now: Timestamp, party: &mut Party, ears: &Ears) {
         for (peer_id, member) in &mut party.members {
             if ears.is_present(peer_id) {
@@ -86,7 +86,7 @@ impl Times {
     }
 }
 
-/// When a member was last seen: now, if its socket speaks.
+/// When a member was last seen: now, if it has an open socket.
 #[must_use]
 pub fn last_seen(now: Timestamp, party: &Party, ears: &Ears, peer_id: &str) -> Timestamp {
     if ears.is_present(peer_id) {

@@ -27,13 +27,17 @@
 //! - Creating, joining and heartbeats may be repeated. A rejoin updates every field.
 //! - No virtual address belongs to two peers, and who comes back has its old one ([`addresses`]).
 //! - A member lives `PARTY_PEER_TTL_MS` after its last sign of life, and at most a minute longer ([`liveness`]). A socket
-//!   that has spoken is a sign of life as long as it is open; one that merely came back is one when it comes.
-//! - A host who leaves or expires ends the party, unless it has chosen to be followed by the longest-present member.
+//!   is a sign of life as long as it is open, also one that merely came back.
+//! - A host who leaves ends the party, unless it has chosen to be followed by the longest-present member. One who expires
+//!   leaves it to the others until nobody remains: followed likewise, or missed, and host again when it is back.
 //! - A refusal changes nothing, but for the counting of wrong passwords and invites ([`tries`]).
 //! - A peer id that somebody uses is given a token only against its token or its key, and one socket at most speaks for it
 //!   when all is quiet, in whatever order claims, releases and displacements arrive.
 //! - Use extends a token; no loss of memory ends one early, and a row is written once in a twenty-fourth of its life.
 //! - Other objects are told of joining and leaving until they have heard it ([`announcements`]).
+//! - A socket at `/ws` hears of every party of its peer, up to sixteen, also of one that the peer enters over HTTP. That
+//!   news may be lost; the socket's next claim makes it good.
+//! - A member makes everybody receive the party thirty times a minute at most ([`changes`]); heartbeats are not counted.
 //! - Everything a stranger can add to is bounded: members 256, addresses 1,024, invites 64, bans 256, signals 64 a peer
 //!   and 4,096 a party, sockets 600 of the party's own (4 a peer, 64 of outsiders), networks that guessed 256,
 //!   announcements 1,024 and a party's members.
@@ -50,6 +54,7 @@ pub mod addresses;
 pub mod announcements;
 pub mod bans;
 pub mod candidates;
+pub mod changes;
 pub mod creation;
 pub mod ears;
 pub mod gateway;

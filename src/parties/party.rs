@@ -34,7 +34,7 @@ pub fn is_party_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= PARTY_ID_CHARS_MAX && text.bytes().all(is_plain)
 }
 
-/// What happens when the host goes.
+/// What happens when the host leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promotion {
     /// The party ends, as in the original.
@@ -119,6 +119,15 @@ pub enum Shut {
     Wrong(Refusal),
 }
 
+/// How somebody goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Going {
+    /// Of its own accord, or because the host says so.
+    Leaves,
+    /// Without a sign of life. A host may be back.
+    Expires,
+}
+
 /// What somebody's going came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
@@ -172,11 +181,17 @@ impl Party {
         if self.has(peer_id) { Ok(()) } else { Err(Refusal::NotMember(self.party_id.clone())) }
     }
 
+    /// Whether the peer is the host and here; one that has expired rules again when it is back.
+    #[must_use]
+    pub fn is_ruled_by(&self, peer_id: &str) -> bool {
+        self.host_id == peer_id && self.has(peer_id)
+    }
+
     /// Whether the peer may rule.
     ///
     /// Errors: [`Refusal::NotHost`].
     pub fn check_host(&self, peer_id: &str) -> Result<(), Refusal> {
-        if self.host_id == peer_id { Ok(()) } else { Err(Refusal::NotHost) }
+        if self.is_ruled_by(peer_id) { Ok(()) } else { Err(Refusal::NotHost) }
     }
 
     /// Whether coming in takes a secret, so that a wrong one is worth counting.
@@ -258,12 +273,14 @@ impl Party {
         }
     }
 
-    /// A member goes. After [`Departure::Ended`] nothing of the party counts any more.
-    pub fn depart(&mut self, peer_id: &str) -> (Departure, Vec<Change>) {
+    /// A member goes. A host who expires leaves the party to the others and its name to it; one who leaves takes it along.
+    /// After [`Departure::Ended`] nothing of the party counts any more. Source: parties 1.6.
+    pub fn depart(&mut self, peer_id: &str, going: Going) -> (Departure, Vec<Change>) {
         self.members.remove(peer_id);
         let is_host = self.host_id == peer_id;
+        let is_followed = is_host && self.promotion == Promotion::On;
         let heir = self.members.iter().min_by_key(|(_, member)| member.seq).map(|(peer, _)| peer.clone());
-        let Some(heir) = heir.filter(|_| !is_host || self.promotion == Promotion::On) else {
+        let Some(heir) = heir.filter(|_| !is_host || is_followed || going == Going::Expires) else {
             return (Departure::Ended, vec![Change::Ended]);
         };
         let used = self.next_seq;
@@ -271,7 +288,7 @@ impl Party {
         self.leases.leave(peer_id, used);
         let (gone, lease) = (Change::Member(peer_id.to_owned()), Change::Lease(peer_id.to_owned()));
         let changes = vec![gone, lease, Change::Party];
-        if is_host {
+        if is_followed {
             self.host_id = heir;
             return (Departure::Promoted, changes);
         }

@@ -25,6 +25,10 @@ pub enum Refusal {
     TooManyTries {
         retry_after_ms: u64,
     },
+    /// Units: milliseconds.
+    TooManyChanges {
+        retry_after_ms: u64,
+    },
     Full(String),
     TooManyInvites,
     InviteNotFound(String),
@@ -32,7 +36,6 @@ pub enum Refusal {
     HostBan,
     NotBanned(String),
     TooManySignals(String),
-    TooManyPeers,
     /// More is waiting to be told to other objects than may wait.
     Busy,
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Refusal {
             Self::PasswordWrong => f.write_str("Wrong password"),
             Self::InviteInvalid => f.write_str("Invalid or expired invite"),
             Self::TooManyTries { .. } => f.write_str("Too many wrong passwords or invites, try again later"),
+            Self::TooManyChanges { .. } => f.write_str("Too many changes; please wait"),
             Self::Full(party) => write!(f, "Party {party} is full"),
             Self::TooManyInvites => f.write_str("Too many invites"),
             Self::InviteNotFound(code) => write!(f, "Invite {code} not found"),
@@ -62,7 +66,6 @@ impl fmt::Display for Refusal {
             Self::HostBan => f.write_str("The host cannot be banned"),
             Self::NotBanned(peer) => write!(f, "Peer {peer} is not banned"),
             Self::TooManySignals(party) => write!(f, "Too many signals wait in party {party}"),
-            Self::TooManyPeers => f.write_str("Name one or two peers"),
             Self::Busy => f.write_str("Too busy, try again later"),
         }
     }

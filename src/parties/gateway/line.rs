@@ -32,6 +32,15 @@ pub enum Step {
     Frame { party_id: String, text: String },
 }
 
+/// What others must be told after a step.
+#[derive(Debug)]
+pub(super) enum Aftermath {
+    /// A party that the peer was in is none any more.
+    Forget { party_id: String, peer_id: String },
+    /// The line has given its name back.
+    Release { peer_id: String },
+}
+
 /// One socket's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -39,12 +48,18 @@ pub struct Line {
     pub origin: Origin,
     /// Whom it speaks for.
     pub peer_id: Option<String>,
+    /// Whether it has that name from a message to a party that has not taken it yet. If the party refuses, the line has no
+    /// name again: a refusal changes nothing.
+    pub is_on_trial: bool,
     /// The stamp of the claim by which it does.
     pub bound_stamp: u64,
     /// The stamp of its last claim.
     pub asked_stamp: u64,
     /// The parties it hears of.
     pub parties: BTreeSet<String>,
+    /// Those of them that the peer is said to have left. What they still send is delivered, for it may be on its way; but if
+    /// the peer comes in again, the line must go there again.
+    pub left: BTreeSet<String>,
     /// What it does, the first of it now.
     pub steps: VecDeque<Step>,
     /// The question of the first step, if it is asked.
@@ -66,9 +81,11 @@ impl Line {
         Self {
             origin,
             peer_id: None,
+            is_on_trial: false,
             bound_stamp: 0,
             asked_stamp: 0,
             parties: BTreeSet::new(),
+            left: BTreeSet::new(),
             steps: VecDeque::new(),
             ticket: None,
             tries: 0,
@@ -104,7 +121,9 @@ impl Line {
     /// It speaks for nobody any more, and forgets what it was about.
     pub(super) fn silence(&mut self) {
         self.peer_id = None;
+        self.is_on_trial = false;
         self.parties.clear();
+        self.left.clear();
         self.steps.clear();
         self.queue.clear();
         self.early.clear();
@@ -142,6 +161,17 @@ impl Line {
         })
     }
 
+    /// Goes to a party that it neither hears of nor is about to, if it may hear of one more.
+    pub(super) fn expect(&mut self, party_id: &str) -> bool {
+        let mut all: BTreeSet<String> = self.steps.iter().filter_map(step_party).collect();
+        all.extend(self.parties.difference(&self.left).cloned());
+        let is_new = !all.contains(party_id) && all.len() < SUBSCRIPTIONS_MAX;
+        if is_new {
+            self.steps.push_back(Step::Resume { party_id: party_id.to_owned() });
+        }
+        is_new
+    }
+
     /// Turns a message into steps.
     ///
     /// Errors: what is wrong with it, for the client.
@@ -152,6 +182,7 @@ impl Line {
                 if token.as_ref().is_some_and(|token| token.len() != TOKEN_CHARS) {
                     return Err(String::from("Invalid or expired token"));
                 }
+                self.is_on_trial = false;
                 match peer_id {
                     Some(peer_id) => {
                         self.check_peer(&peer_id)?;
@@ -172,9 +203,10 @@ impl Line {
                 if self.peer_id.is_none() {
                     let peer_id = peer_id.filter(|_| manner == Manner::Enter);
                     self.claim(peer_id.ok_or("This socket has not said who it is")?, None);
+                    self.is_on_trial = true;
                 }
                 let is_new = manner == Manner::Enter && !self.parties.contains(&party_id);
-                if is_new && self.parties.len() >= SUBSCRIPTIONS_MAX {
+                if is_new && self.parties.difference(&self.left).count() >= SUBSCRIPTIONS_MAX {
                     self.steps.clear();
                     return Err(String::from("Too many parties on one socket"));
                 }
@@ -196,14 +228,8 @@ impl Line {
         }
     }
 
-    /// Goes on after `step`. A party that the peer was in and that is none any more.
-    pub(super) fn follow(
-        &mut self,
-        conn: Conn,
-        step: Step,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<(String, String)> {
+    /// Goes on after `step`.
+    pub(super) fn follow(&mut self, conn: Conn, step: Step, told: Told, out: &mut Vec<Effect>) -> Option<Aftermath> {
         match step {
             Step::Claim { peer_id, claims, .. } => self.follow_claim(conn, (peer_id, claims), told, out),
             Step::AskHolder { peer_id, detail, gateway, conn: held, claims } => match told {
@@ -216,11 +242,14 @@ impl Line {
                 self.steps.push_front(Step::Claim { peer_id, token: None, claims: claims + 1 });
             }
             Step::Resume { party_id } => return self.follow_resume(conn, party_id, told, out),
-            Step::Frame { party_id, .. } => match told {
-                Told::Forwarded { frames, interest } => self.forwarded(conn, party_id, (frames, interest), out),
-                Told::Refused { detail, .. } => self.refused(conn, detail, out),
-                _ => self.refused(conn, format!("Party {party_id} does not answer"), out),
-            },
+            Step::Frame { party_id, .. } => {
+                match told {
+                    Told::Forwarded { frames, interest } => self.forwarded(conn, party_id, (frames, interest), out),
+                    Told::Refused { detail, .. } => self.refused(conn, detail, out),
+                    _ => self.refused(conn, format!("Party {party_id} does not answer"), out),
+                }
+                return self.end_trial();
+            }
         }
         None
     }
@@ -240,6 +269,7 @@ impl Line {
             Told::Held { .. } if self.peer_id.take().is_some() => {
                 // It spoke for the peer until somebody else did. Its parties learn with their next frames.
                 self.parties.clear();
+                self.left.clear();
                 self.give_up(conn, format!("Peer id {peer_id} is in use"), out);
             }
             Told::Held { detail, .. } if claims >= CLAIMS_MAX => self.give_up(conn, detail, out),
@@ -251,13 +281,7 @@ impl Line {
         }
     }
 
-    fn follow_resume(
-        &mut self,
-        conn: Conn,
-        party_id: String,
-        told: Told,
-        out: &mut Vec<Effect>,
-    ) -> Option<(String, String)> {
+    fn follow_resume(&mut self, conn: Conn, party_id: String, told: Told, out: &mut Vec<Effect>) -> Option<Aftermath> {
         match told {
             Told::Forwarded { frames, interest } => {
                 self.forwarded(conn, party_id, (frames, interest), out);
@@ -265,13 +289,22 @@ impl Line {
             }
             Told::Refused { status: 404, .. } => {
                 self.early.clear();
-                self.peer_id.clone().map(|peer_id| (party_id, peer_id))
+                self.peer_id.clone().map(|peer_id| Aftermath::Forget { party_id, peer_id })
             }
             _ => {
                 self.early.clear();
                 None
             }
         }
+    }
+
+    /// The name stays if any party hears the socket.
+    fn end_trial(&mut self) -> Option<Aftermath> {
+        if !std::mem::take(&mut self.is_on_trial) || !self.parties.is_empty() {
+            return None;
+        }
+        self.steps.clear();
+        self.peer_id.take().map(|peer_id| Aftermath::Release { peer_id })
     }
 
     fn forwarded(
@@ -286,6 +319,12 @@ impl Line {
         match interest {
             Interest::Subscribed => {
                 out.extend(early.into_iter().map(|text| Effect::Send(conn, text)));
+                self.left.remove(&party_id);
+                if self.parties.len() >= SUBSCRIPTIONS_MAX
+                    && let Some(left) = self.left.pop_first()
+                {
+                    self.parties.remove(&left);
+                }
                 // Beyond the limit the party learns with its next frame that nobody hears it here.
                 if self.parties.len() < SUBSCRIPTIONS_MAX {
                     self.parties.insert(party_id);
@@ -293,6 +332,7 @@ impl Line {
             }
             Interest::None => {
                 self.parties.remove(&party_id);
+                self.left.remove(&party_id);
             }
         }
     }
@@ -305,6 +345,7 @@ impl Line {
     /// The claim has failed, and with it what was to follow.
     fn give_up(&mut self, conn: Conn, message: String, out: &mut Vec<Effect>) {
         self.steps.clear();
+        self.is_on_trial = false;
         out.push(Effect::Error(conn, message));
     }
 }

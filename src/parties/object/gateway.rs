@@ -21,7 +21,9 @@ use crate::parties::token::shard_of_token;
 use crate::parties::wire::gateway::{self as wire, Door, Kept};
 use crate::parties::wire::identity::{DONE, HEARSAY, parse_service};
 use crate::parties::wire::problem::detail;
-use crate::parties::wire::service::{Deliver, Delivered, Holding, Holds, Release};
+use crate::parties::wire::service::{
+    Deliver, Delivered, Holding, Holds, Membership, MembershipState, PeerNews, Release,
+};
 
 /// The room of sockets that are none of ours.
 const LOBBY: &str = "lobby";
@@ -164,6 +166,17 @@ impl PartyGateway {
         Ok(Reply::json_text(String::from(DONE)))
     }
 
+    fn hear_news(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
+        let PeerNews { conn, membership: Membership { peer_id, party_id, state } } = parse_service(&call.body)?;
+        let mut effects = Vec::new();
+        match state {
+            MembershipState::Joined => self.gateway.joined(Conn(conn), (&peer_id, &party_id), &mut effects),
+            MembershipState::Left => self.gateway.left(Conn(conn), (&peer_id, &party_id), &mut effects),
+        }
+        self.perform(turn, effects)?;
+        Ok(Reply::json_text(String::from(DONE)))
+    }
+
     fn say_holds(&self, call: &Call) -> Result<Reply, Fault> {
         let Holds { peer_id, conn } = parse_service(&call.body)?;
         Reply::json(&Holding { holds: self.gateway.holds(Conn(conn), &peer_id) == Hold::Still })
@@ -245,6 +258,7 @@ impl Object for PartyGateway {
         let reply = match call.operation {
             Operation::PartyDeliver => self.deliver(turn, call),
             Operation::PartyHolds => self.say_holds(call),
+            Operation::PartyNews => self.hear_news(turn, call),
             Operation::PartyRelease => self.displace(turn, call),
             Operation::Probe => {
                 turn.sql.read(Statement::plain("SELECT 1"))?;

@@ -24,7 +24,8 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::Announcements;
-use crate::parties::ears::{Ear, Ears, Voice};
+use crate::parties::changes::Changes;
+use crate::parties::ears::{Ear, Ears};
 use crate::parties::liveness::{Flush, Times};
 use crate::parties::party::Party;
 use crate::parties::refusal::Refusal;
@@ -63,6 +64,7 @@ pub struct PartyRoom {
     /// Whether signs of life must be written by the next event, whatever it is.
     flush: Flush,
     errands: Errands,
+    changes: Changes,
 }
 
 /// How an event's call ends early.
@@ -128,6 +130,7 @@ impl PartyRoom {
             next_expiry: None,
             flush: Flush::NotDue,
             errands: Errands::default(),
+            changes: Changes::default(),
         };
         for (ear, hearing) in store::load_listeners(sql)? {
             room.ears.restore(ear, hearing);
@@ -149,13 +152,13 @@ impl PartyRoom {
         Ok(room)
     }
 
-    /// Takes the stored signs of life. Whoever had a socket that spoke, and has it no longer although nobody heard it go,
+    /// Takes the stored signs of life. Whoever had a socket of ours, and has it no longer although nobody heard it go,
     /// was alive until the process ended: its time begins now.
     fn believe(&mut self, now: Timestamp, seen: &BTreeMap<u64, store::Seen>) {
         let Some(party) = &mut self.party else { return };
         for (peer_id, member) in &mut party.members {
             let Some(seen) = seen.get(&member.seq) else { continue };
-            let is_cut_off = seen.by == Voice::Spoken && !self.ears.is_present(peer_id);
+            let is_cut_off = seen.by == store::By::OwnSocket && !self.ears.is_present(peer_id);
             let at = if is_cut_off { now } else { seen.at };
             (member.seen_at, member.stored_at) = (at, at);
             if is_cut_off {

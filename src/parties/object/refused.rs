@@ -45,6 +45,7 @@ pub(super) const fn is_intruding(call: &Call) -> bool {
             | O::PartyMembership
             | O::PartyDeliver
             | O::PartyCensus
+            | O::PartyNews
     );
     is_internal && !matches!(call.principal, Principal::Service)
 }

@@ -6,7 +6,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::time::Timestamp;
-use crate::parties::ears::{Hearing, Voice};
+use crate::parties::ears::Hearing;
 use crate::parties::naive::Offset;
 use crate::parties::socket::{Socket, Standing};
 
@@ -29,7 +29,6 @@ struct Kept {
 #[derive(Debug, Serialize, Deserialize)]
 struct Hears {
     offset: i64,
-    spoken: bool,
     seq: u64,
 }
 
@@ -42,11 +41,7 @@ pub fn encode(socket: &Socket, hearing: Option<&Hearing>) -> Result<String, Faul
         Standing::Asked { held } => (None, Some(held.clone())),
         Standing::Peer(peer_id) => (Some(peer_id.clone()), None),
     };
-    let hears = hearing.map(|hearing| Hears {
-        offset: i64::from(hearing.offset.minutes()),
-        spoken: hearing.voice == Voice::Spoken,
-        seq: hearing.seq,
-    });
+    let hears = hearing.map(|hearing| Hears { offset: i64::from(hearing.offset.minutes()), seq: hearing.seq });
     let (party, network) = (socket.party_id.clone(), socket.network.clone());
     to_json(&Kept { party, network, free: socket.free_at_us, peer, until: socket.until, held, hears })
 }
@@ -60,7 +55,6 @@ pub fn decode(text: &str) -> Result<(Socket, Option<Hearing>), Fault> {
     let hearing = kept.hears.zip(kept.peer.clone()).map(|(hears, peer_id)| Hearing {
         peer_id,
         offset: Offset::from_minutes(hears.offset),
-        voice: if hears.spoken { Voice::Spoken } else { Voice::Silent },
         seq: hears.seq,
     });
     let standing = match (kept.peer, kept.held) {

@@ -228,9 +228,11 @@ struct KeptBody {
 #[derive(Serialize, Deserialize)]
 struct LineBody {
     peer: Option<String>,
+    trial: bool,
     bound: u64,
     asked: u64,
     parties: Vec<String>,
+    left: Vec<String>,
     steps: Vec<StepBody>,
     ticket: Option<u32>,
     tries: u8,
@@ -281,9 +283,11 @@ pub fn encode_kept(
 fn line_body(line: &Line) -> LineBody {
     LineBody {
         peer: line.peer_id.clone(),
+        trial: line.is_on_trial,
         bound: line.bound_stamp,
         asked: line.asked_stamp,
         parties: line.parties.iter().cloned().collect(),
+        left: line.left.iter().cloned().collect(),
         steps: line.steps.iter().cloned().map(step_body).collect(),
         ticket: line.ticket.map(|ticket| ticket.0),
         tries: line.tries,
@@ -330,9 +334,11 @@ pub fn decode_kept(text: &str) -> Result<Kept, Fault> {
     let line = l.map(|body| Line {
         origin,
         peer_id: body.peer,
+        is_on_trial: body.trial,
         bound_stamp: body.bound,
         asked_stamp: body.asked,
         parties: body.parties.into_iter().collect(),
+        left: body.left.into_iter().collect(),
         steps: body.steps.into_iter().map(step).collect(),
         ticket: body.ticket.map(Ticket),
         tries: body.tries,

@@ -23,7 +23,7 @@ pub fn invalid(list: &[Invalid]) -> Reply {
 pub fn refuse(refusal: &Refusal) -> Reply {
     let reply = detail(status(refusal), &refusal.to_string());
     match refusal {
-        Refusal::TooManyTries { retry_after_ms } => {
+        Refusal::TooManyTries { retry_after_ms } | Refusal::TooManyChanges { retry_after_ms } => {
             reply.with_header("Retry-After", retry_after_ms.div_ceil(1_000).to_string())
         }
         _ => reply,
@@ -51,8 +51,8 @@ const fn status(refusal: &Refusal) -> u16 {
         | Refusal::TooManyInvites
         | Refusal::TooManyBans
         | Refusal::HostBan => 409,
-        Refusal::OtherParty(_) | Refusal::TooManyPeers => 422,
-        Refusal::TooManyTries { .. } | Refusal::TooManySignals(_) => 429,
+        Refusal::OtherParty(_) => 422,
+        Refusal::TooManyTries { .. } | Refusal::TooManyChanges { .. } | Refusal::TooManySignals(_) => 429,
         Refusal::Busy => 503,
     }
 }

@@ -11,6 +11,7 @@
 //! | `PartyForward` | gateway → party | [`Forward`] | [`Forwarded`] |
 //! | `PartyDeliver` | party → gateway | [`Deliver`] | [`Delivered`] |
 //! | `PartyCensus` | party → directory | [`Census`] | `{}` |
+//! | `PartyNews` | identities → gateway | [`PeerNews`] | `{}`; what gets lost is not repeated |
 //!
 //! All are idempotent: whoever asks repeats what was not answered.
 
@@ -111,6 +112,15 @@ pub enum MembershipState {
     Joined,
     /// It is none.
     Left,
+}
+
+/// The peer of a gateway's socket joined or left a party, perhaps not over that socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerNews {
+    /// The connection.
+    pub conn: u32,
+    /// What is new.
+    pub membership: Membership,
 }
 
 /// A message of a gateway's socket. The peer is [`crate::kernel::object::Call::caller`], the party the first of

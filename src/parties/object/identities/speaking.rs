@@ -15,7 +15,7 @@ use crate::parties::identity::{
 use crate::parties::store::identities::{self as store, Batch, Place};
 use crate::parties::wire::identity as wire;
 use crate::parties::wire::problem::detail;
-use crate::parties::wire::service::{Claim, Claimed, Membership, MembershipState, Release};
+use crate::parties::wire::service::{Claim, Claimed, Membership, MembershipState, PeerNews, Release};
 
 /// When a gateway is told again that a socket was displaced. Units: milliseconds.
 const AGAIN_MS: u64 = 10_000;
@@ -86,7 +86,8 @@ impl PartyIdentities {
     fn displace(&mut self, turn: &mut Turn<'_>, displaced: Displaced) -> Result<(), Fault> {
         let Displaced { peer_id, former: Former { seat: Seat { gateway, conn }, stamp } } = &displaced;
         let release = Release { peer_id: peer_id.clone(), gateway: gateway.clone(), conn: *conn };
-        let call = Box::new(release_call(*stamp, to_json(&release)?.into_bytes()));
+        let body = to_json(&release)?.into_bytes();
+        let call = Box::new(gateway_call(Operation::PartyRelease, vec![stamp.to_string()], body));
         let (class, name) = (Class::PartyGateway, gateway.clone());
         let ticket: Ticket = self.ticket();
         self.displaced.insert(ticket, displaced);
@@ -143,34 +144,44 @@ impl PartyIdentities {
         Ok(Reply::json_text(String::from(wire::DONE)))
     }
 
-    pub(super) fn note_membership(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
-        let Membership { peer_id, party_id, state } = wire::parse_service(&call.body)?;
-        let parties = store::load_parties(turn.sql, &peer_id)?;
-        let is_known = parties.contains(&party_id);
+    /// A peer is in a party, or is not any more. The socket that speaks for it may have had no part in this, so it is
+    /// told too, once: it hears of the party at its next claim in any case.
+    pub(super) fn note_membership(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Stop> {
+        let membership: Membership = wire::parse_service(&call.body)?;
+        let Membership { peer_id, party_id, state } = &membership;
+        let parties = store::load_parties(turn.sql, peer_id)?;
+        let is_known = parties.contains(party_id);
         let mut batch = Batch::new(self.tally);
         match state {
             MembershipState::Joined if !is_known => {
                 if parties.len() as u64 >= PARTIES_MAX {
-                    parties.iter().take(1).for_each(|oldest| batch.remove_membership(&peer_id, oldest));
+                    parties.iter().take(1).for_each(|oldest| batch.remove_membership(peer_id, oldest));
                 }
-                batch.put_membership(&peer_id, &party_id, turn.now, MEMBERSHIPS_MAX);
+                batch.put_membership(peer_id, party_id, turn.now, MEMBERSHIPS_MAX);
             }
-            MembershipState::Left if is_known => batch.remove_membership(&peer_id, &party_id),
+            MembershipState::Left if is_known => batch.remove_membership(peer_id, party_id),
             MembershipState::Joined | MembershipState::Left => {}
         }
+        let binding = store::load_binding(turn.sql, peer_id)?.filter(|binding| binding.released_at.is_none());
         self.commit(turn, batch)?;
+        if let Some(Seat { gateway, conn }) = binding.map(|binding| binding.seat) {
+            let body = to_json(&PeerNews { conn, membership })?.into_bytes();
+            let call = Box::new(gateway_call(Operation::PartyNews, Vec::new(), body));
+            let ticket = self.ticket();
+            turn.ask(ticket, Errand::Call { class: Class::PartyGateway, name: gateway, call });
+        }
         Ok(Reply::json_text(String::from(wire::DONE)))
     }
 }
 
-fn release_call(stamp: u64, body: Vec<u8>) -> Call {
+fn gateway_call(operation: Operation, params: Vec<String>, body: Vec<u8>) -> Call {
     Call {
-        operation: Operation::PartyRelease,
-        params: vec![stamp.to_string()],
+        operation,
+        params,
         query: String::new(),
         principal: Principal::Service,
         client: ClientNetwork::unknown(),
-        request_id: String::from("displaced"),
+        request_id: String::from("identities"),
         bearer: None,
         if_match: None,
         authorization: None,

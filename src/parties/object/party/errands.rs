@@ -11,9 +11,9 @@ use crate::kernel::reply::Reply;
 use crate::kernel::time::Timestamp;
 use crate::parties::candidates::{Latencies, PEERS_MAX};
 use crate::parties::ears::Ear;
-use crate::parties::refusal::Refusal;
 use crate::parties::signals::Signal;
 use crate::parties::wire::errand::{self, ask_relays, read_delivered, was_heard};
+use crate::parties::wire::problem::Invalid;
 use crate::parties::wire::relays::{encode_candidates, remember};
 use crate::parties::wire::service::{Deliver, Parcel};
 
@@ -292,9 +292,9 @@ impl PartyRoom {
                 "region" if !value.is_empty() => home = Some(value.into_owned()),
                 _ => {}
             }
-            if peers.len() > PEERS_MAX {
-                return Err(Refusal::TooManyPeers.into());
-            }
+        }
+        if peers.len() > PEERS_MAX {
+            return Err(vec![too_many_peers(&peers)].into());
         }
         if peers.is_empty() {
             peers.push(caller.to_owned());
@@ -332,6 +332,13 @@ impl PartyRoom {
         work.actions.push(Action::Answer { ticket, reply: Reply::json_text(body) });
         Ok(())
     }
+}
+
+fn too_many_peers(peers: &[String]) -> Invalid {
+    let msg = format!("List should have at most {PEERS_MAX} items after validation, not {}", peers.len());
+    let wrong =
+        Invalid::new("too_long", vec![String::from("query"), String::from("peers")], msg, peers.join(",").into());
+    wrong.with("field_type", "List").with("max_length", PEERS_MAX).with("actual_length", peers.len())
 }
 
 fn push_send(turn: &mut Turn<'_>, mut own: Vec<Conn>, text: String) {

@@ -6,10 +6,10 @@ use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Conn, Turn};
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::{News, Subject};
-use crate::parties::ears::{Ear, Voice};
+use crate::parties::ears::Ear;
 use crate::parties::liveness::{Flush, REFRESH_MS};
 use crate::parties::naive::{Offset, deduce_offset, parse_stamp};
-use crate::parties::party::{Change, Departure, Entry, Party, Pass, Shut};
+use crate::parties::party::{Change, Departure, Entry, Going, Party, Pass, Shut};
 use crate::parties::peer::{Introduction, PeerChange};
 use crate::parties::refusal::Refusal;
 use crate::parties::signals::{Makes, Sent, Signal};
@@ -25,7 +25,7 @@ pub(super) fn offset_of(last_seen: &str, now: Timestamp) -> Offset {
 }
 
 impl PartyRoom {
-    /// Opens the party, or lets its host say anew what it said.
+    /// Opens the party, or lets its host say anew what it said. One that has expired comes back as anybody comes in.
     pub(super) fn open_party(
         &mut self,
         turn: &mut Turn<'_>,
@@ -39,6 +39,10 @@ impl PartyRoom {
             if party.host_id != *peer_id {
                 return Err(Refusal::PartyExists(party.party_id.clone()));
             }
+            if !party.has(peer_id) {
+                return self.join(turn, "", (host, Pass::default()), work);
+            }
+            self.changes.take(now, peer_id)?;
             let changes = party.enter(now, host.peer.clone(), offset, &Entry::Again);
             work.rules(changes);
             self.see(now, peer_id, work);
@@ -81,6 +85,7 @@ impl PartyRoom {
         if entry != Entry::Again {
             self.announcements.check()?;
         }
+        self.changes.take(now, peer_id)?;
         let offset = offset_of(&peer.last_seen, now);
         let Some(party) = &mut self.party else { return Err(Refusal::PartyNotFound(self.party_id.clone())) };
         let changes = party.enter(now, peer.peer.clone(), offset, &entry);
@@ -102,23 +107,28 @@ impl PartyRoom {
         peer_id: &str,
         work: &mut Work,
     ) -> Result<Departure, Halt> {
-        let is_host = self.party.as_ref().is_some_and(|party| party.host_id == caller);
+        let is_host = self.party.as_ref().is_some_and(|party| party.is_ruled_by(caller));
         if caller != peer_id && !is_host {
             return Err(Refusal::NotRequestedPeer.into());
         }
         if !self.known(&self.party_id)?.has(peer_id) {
             return Err(Refusal::PeerNotInParty(peer_id.to_owned()).into());
         }
-        Ok(self.remove(turn, peer_id, work)?)
+        Ok(self.remove(turn, (peer_id, Going::Leaves), work)?)
     }
 
     /// Removes a member: everybody hears it, its sockets too, and hear no more.
-    pub(super) fn remove(&mut self, turn: &mut Turn<'_>, peer_id: &str, work: &mut Work) -> Result<Departure, Fault> {
+    pub(super) fn remove(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (peer_id, going): (&str, Going),
+        work: &mut Work,
+    ) -> Result<Departure, Fault> {
         let Some(party) = &mut self.party else { return Ok(Departure::Ended) };
         self.waiting.clear(peer_id);
         work.write(Write::ClearSignals(peer_id.to_owned()));
         let others: Vec<String> = party.members.keys().filter(|other| *other != peer_id).cloned().collect();
-        let (departure, changes) = party.depart(peer_id);
+        let (departure, changes) = party.depart(peer_id, going);
         self.post_left(peer_id, work);
         for ear in self.ears.of_peer(peer_id).to_vec() {
             self.ears.forget(&ear);
@@ -166,6 +176,7 @@ impl PartyRoom {
         let member = self.known(&self.party_id)?.member(peer_id)?;
         let offset = change.last_seen.as_deref().map_or(member.offset, |stamp| offset_of(stamp, now));
         let peer = member.peer.changed(change);
+        self.changes.take(now, peer_id)?;
         if let Some(party) = &mut self.party {
             let changes = party.enter(now, peer, offset, &Entry::Again);
             work.rules(changes);
@@ -244,15 +255,9 @@ impl PartyRoom {
     }
 
     /// Subscribes a member's socket.
-    pub(super) fn subscribe(
-        &mut self,
-        now: Timestamp,
-        (ear, peer_id): (&Ear, &str),
-        (offset, voice): (Offset, Voice),
-        work: &mut Work,
-    ) {
+    pub(super) fn subscribe(&mut self, now: Timestamp, (ear, peer_id): (&Ear, &str), offset: Offset, work: &mut Work) {
         let was_present = self.ears.is_present(peer_id);
-        let replaced = self.ears.listen(ear, peer_id, offset, voice);
+        let replaced = self.ears.listen(ear, peer_id, offset);
         work.touch(ear);
         if !was_present && self.ears.is_present(peer_id) {
             work.write(Write::Liveness);
@@ -280,11 +285,11 @@ impl PartyRoom {
         Ok(())
     }
 
-    /// Ends a subscription. If it kept its peer alive, the peer was alive until now.
+    /// Ends a subscription. If it was its peer's last, the peer was alive until now.
     pub(super) fn unsubscribe(&mut self, now: Timestamp, ear: &Ear, work: &mut Work) {
         let Some(hearing) = self.ears.forget(ear) else { return };
         work.touch(ear);
-        if hearing.voice == Voice::Silent || self.ears.is_present(&hearing.peer_id) {
+        if self.ears.is_present(&hearing.peer_id) {
             return;
         }
         if let Some(member) = self.party.as_mut().and_then(|party| party.members.get_mut(&hearing.peer_id)) {
@@ -299,12 +304,12 @@ impl PartyRoom {
         work.actions.push(Action::Close { conn, code, reason });
     }
 
-    /// Members without a sign of life go. A host who goes so ends the party as one who leaves.
+    /// Members without a sign of life go. The party stays while there are others, also without its host.
     pub(super) fn expire(&mut self, turn: &mut Turn<'_>, work: &mut Work) -> Result<(), Fault> {
         let Some(party) = &self.party else { return Ok(()) };
         for peer_id in self.times.expired(turn.now, party, &self.ears) {
             if self.party.as_ref().is_some_and(|party| party.has(&peer_id)) {
-                self.remove(turn, &peer_id, work)?;
+                self.remove(turn, (&peer_id, Going::Expires), work)?;
             }
         }
         Ok(())

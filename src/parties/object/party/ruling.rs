@@ -7,7 +7,7 @@ use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::parties::ears::Ear;
 use crate::parties::invites::normalize;
-use crate::parties::party::{Change, Party};
+use crate::parties::party::{Change, Going, Party};
 use crate::parties::password::seal;
 use crate::parties::refusal::Refusal;
 use crate::parties::wire::party::{
@@ -78,8 +78,12 @@ impl PartyRoom {
     fn set(&mut self, turn: &mut Turn<'_>, call: &Call, caller: &str, work: &mut Work) -> Result<Done, Halt> {
         let SettingsChange { name, password, peers_max, promotion } = parse_settings(&call.body)?;
         let settings = self.settings.clone();
+        let known = &self.ruled(caller)?.name;
+        let is_renamed = name.as_ref().is_some_and(|name| name != known);
+        if is_renamed {
+            self.changes.take(turn.now, caller)?;
+        }
         let party = self.ruled(caller)?;
-        let is_renamed = name.as_ref().is_some_and(|name| *name != party.name);
         if let Some(name) = name {
             party.name = name;
         }
@@ -112,7 +116,7 @@ impl PartyRoom {
         work.rules(over.into_iter().map(Change::Ban).collect());
         work.rules(vec![Change::Ban(peer_id.clone())]);
         if is_member {
-            self.remove(turn, &peer_id, work)?;
+            self.remove(turn, (&peer_id, Going::Leaves), work)?;
         }
         Ok(Done::Reply(Reply::json(&encode_ban(&peer_id, until))?))
     }

@@ -8,7 +8,7 @@ use crate::kernel::errand::Outcome;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Call, Conn, Frame, Opening, Turn};
 use crate::kernel::time::Timestamp;
-use crate::parties::ears::{Ear, Voice};
+use crate::parties::ears::Ear;
 use crate::parties::party::Pass;
 use crate::parties::peer::Introduction;
 use crate::parties::refusal::Refusal;
@@ -179,7 +179,7 @@ impl PartyRoom {
                 return Ok(());
             }
         };
-        self.subscribe(turn.now, (ear, peer_id), (offset, Voice::Silent), work);
+        self.subscribe(turn.now, (ear, peer_id), offset, work);
         self.see(turn.now, peer_id, work);
         self.post_whole(turn.now, std::slice::from_ref(ear), work)?;
         self.catch_up(turn, (ear, peer_id), work)
@@ -282,26 +282,20 @@ impl PartyRoom {
     ) -> Result<(), Fault> {
         let peer_id = peer.peer.peer_id.as_str();
         let offset = offset_of(&peer.last_seen, turn.now);
-        self.subscribe(turn.now, (ear, peer_id), (offset, Voice::Spoken), work);
+        self.subscribe(turn.now, (ear, peer_id), offset, work);
         self.post_arrival(turn.now, (peer_id, arrival), work)?;
         self.catch_up(turn, (ear, peer_id), work)
     }
 
-    /// A socket that speaks keeps its peer alive. One whose subscription was lost has it back.
+    /// A socket that speaks and whose subscription was lost has it back.
     fn notice(&mut self, now: Timestamp, (ear, peer_id): (&Ear, &str), work: &mut Work) -> Result<(), Fault> {
         let Some(member) = self.party.as_ref().and_then(|party| party.members.get(peer_id)) else { return Ok(()) };
-        let offset = member.offset;
-        match self.ears.get(ear).map(|hearing| (hearing.voice, hearing.offset)) {
-            Some((Voice::Spoken, _)) => Ok(()),
-            Some((Voice::Silent, offset)) => {
-                self.subscribe(now, (ear, peer_id), (offset, Voice::Spoken), work);
-                Ok(())
-            }
-            None => {
-                self.subscribe(now, (ear, peer_id), (offset, Voice::Spoken), work);
-                self.post_whole(now, std::slice::from_ref(ear), work)
-            }
+        if self.ears.get(ear).is_some() {
+            return Ok(());
         }
+        let offset = member.offset;
+        self.subscribe(now, (ear, peer_id), offset, work);
+        self.post_whole(now, std::slice::from_ref(ear), work)
     }
 
     /// A socket of ours is gone.

@@ -10,7 +10,7 @@ use crate::kernel::object::{Action, Conn, Turn};
 use crate::kernel::sql::Statement;
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::{News, Subject};
-use crate::parties::ears::{Ear, Voice};
+use crate::parties::ears::Ear;
 use crate::parties::liveness::{Flush, REFRESH_MS, Times, last_seen};
 use crate::parties::naive::Offset;
 use crate::parties::party::Change;
@@ -189,11 +189,10 @@ impl PartyRoom {
     fn liveness_statement(&mut self, now: Timestamp) -> Option<Statement> {
         let party = self.party.as_mut()?;
         Times::flush(now, party, &self.ears);
-        let is_own = |ear: &&Ear| matches!(ear, Ear::Own(_));
-        let speaks = |ear: &Ear| self.ears.get(ear).is_some_and(|hearing| hearing.voice == Voice::Spoken);
+        let is_own = |ear: &Ear| matches!(ear, Ear::Own(_));
         let seen = party.members.iter().map(|(peer_id, member)| {
-            let by_own = self.ears.of_peer(peer_id).iter().filter(is_own).any(speaks);
-            let by = if by_own { Voice::Spoken } else { Voice::Silent };
+            let by_own = self.ears.of_peer(peer_id).iter().any(is_own);
+            let by = if by_own { store::By::OwnSocket } else { store::By::Word };
             (member.seq, store::Seen { at: member.stored_at, by })
         });
         Some(store::put_liveness(&seen.collect(), self.refresh_at))

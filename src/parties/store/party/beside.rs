@@ -5,7 +5,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::parties::announcements::{Announcement, News, Sent, Subject};
-use crate::parties::ears::{Ear, Hearing, Voice};
+use crate::parties::ears::{Ear, Hearing};
 use crate::parties::naive::Offset;
 use crate::parties::signals::Signal;
 
@@ -20,9 +20,9 @@ const ADD_SIGNAL: &str =
 const DROP_OLDEST: &str =
     "DELETE FROM signal WHERE seq = (SELECT seq FROM signal WHERE to_peer_id = ?1 ORDER BY seq LIMIT 1)";
 const CLEAR_SIGNALS: &str = "DELETE FROM signal WHERE to_peer_id = ?1";
-const LISTENERS: &str = "SELECT gateway, conn, peer_id, offset_minutes, spoken, seq FROM listener ORDER BY seq";
-const PUT_LISTENER: &str = "INSERT OR REPLACE INTO listener (gateway, conn, peer_id, offset_minutes, spoken, seq) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const LISTENERS: &str = "SELECT gateway, conn, peer_id, offset_minutes, seq FROM listener ORDER BY seq";
+const PUT_LISTENER: &str = "INSERT OR REPLACE INTO listener (gateway, conn, peer_id, offset_minutes, seq) \
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 const REMOVE_LISTENER: &str = "DELETE FROM listener WHERE gateway = ?1 AND conn = ?2";
 const ANNOUNCEMENTS: &str =
     "SELECT subject, party_id, number, begun, failures, due_at, waits_for, sent FROM announcement";
@@ -40,13 +40,22 @@ pub(in crate::parties) fn probe(sql: &dyn Sql) -> Result<(), Fault> {
     sql.read(Statement::plain(ALIVE)).map(drop)
 }
 
+/// What a sign of life came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::parties) enum By {
+    /// A message or a call.
+    Word,
+    /// A socket of the party's own, which kept the member alive.
+    OwnSocket,
+}
+
 /// A member's stored sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::parties) struct Seen {
     /// When.
     pub(in crate::parties) at: Timestamp,
-    /// Whether a socket of the party's own kept it alive then.
-    pub(in crate::parties) by: Voice,
+    /// From what.
+    pub(in crate::parties) by: By,
 }
 
 /// Signs of life by the order of joining, and when the listeners are refreshed.
@@ -55,7 +64,7 @@ pub(in crate::parties) fn load_liveness(sql: &dyn Sql) -> Result<(BySeq<Seen>, O
     let Some(row) = rows.first() else { return Ok((BySeq::new(), None)) };
     let entry = |entry: &str| {
         let (seq, at) = entry.split_once(':')?;
-        let (at, by) = at.strip_suffix('!').map_or((at, Voice::Silent), |at| (at, Voice::Spoken));
+        let (at, by) = at.strip_suffix('!').map_or((at, By::Word), |at| (at, By::OwnSocket));
         Some((seq.parse().ok()?, Seen { at: Timestamp::from_millis(at.parse().ok()?), by }))
     };
     Ok((row.text(0)?.split(' ').filter_map(entry).collect(), time_or_null(row, 1)?))
@@ -64,7 +73,7 @@ pub(in crate::parties) fn load_liveness(sql: &dyn Sql) -> Result<(BySeq<Seen>, O
 /// Writes all signs of life.
 pub(in crate::parties) fn put_liveness(seen: &BySeq<Seen>, refresh_at: Option<Timestamp>) -> Statement {
     let entry = |(seq, seen): (&u64, &Seen)| {
-        let mark = if seen.by == Voice::Spoken { "!" } else { "" };
+        let mark = if seen.by == By::OwnSocket { "!" } else { "" };
         format!("{seq}:{}{mark}", seen.at.as_millis())
     };
     let text: Vec<String> = seen.iter().map(entry).collect();
@@ -127,8 +136,7 @@ pub(in crate::parties) fn load_listeners(sql: &dyn Sql) -> Result<Vec<(Ear, Hear
         let hearing = Hearing {
             peer_id: row.text(2)?.to_owned(),
             offset: Offset::from_minutes(row.integer(3)?),
-            voice: if row.unsigned(4)? == 1 { Voice::Spoken } else { Voice::Silent },
-            seq: row.unsigned(5)?,
+            seq: row.unsigned(4)?,
         };
         Ok((ear, hearing))
     };
@@ -145,7 +153,6 @@ pub(in crate::parties) fn put_listener(gateway: &str, conn: u32, hearing: Option
         conn.into(),
         hearing.peer_id.as_str().into(),
         i64::from(hearing.offset.minutes()).into(),
-        u32::from(hearing.voice == Voice::Spoken).into(),
         hearing.seq.into(),
     ];
     Statement::new(PUT_LISTENER, params)
