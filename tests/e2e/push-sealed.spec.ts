@@ -5,7 +5,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { apnsError, Apns } from './support/push/apple.ts';
 import {
-  assertRefused, assertRefusedSomehow, assertSuccess, BASE, Bouncer, deviceCounts, FOREIGN_REALM, OLD_PLAN, withBouncer,
+  assertRefused, assertRefusedSomehow, assertSuccess, BASE, Bouncer, deviceCounts, FOREIGN_REALM, keep, OLD_PLAN, withBouncer,
 } from './support/push/bouncer.ts';
 import { newRealm, Phone } from './support/push/client.ts';
 import type { Fields, Realm, RemoteServer } from './support/push/client.ts';
@@ -36,6 +36,7 @@ const add = (phone: Phone, more: Fields = {}): Promise<Answer> => server.addSeal
 
 async function added(...kinds: ('apns' | 'fcm')[]): Promise<Phone[]> {
   const phones = kinds.map((kind) => new Phone(kind));
+  for (const phone of phones) keep(phone.token);
   for (const phone of phones) assertSuccess(await add(phone));
   return phones;
 }
