@@ -46,6 +46,7 @@ describe('a device', () => {
   const rules: [string, Fields, string][] = [
     ['of no known kind', { token_kind: '0' }, 'Invalid token type'],
     ['of a kind to come', { token_kind: '3' }, 'Invalid token type'],
+    ['of an unknown kind', { token_kind: '4' }, 'Invalid token type'],
     ['of a negative kind', { token_kind: '-1' }, 'Invalid token type'],
     ['without a token', { token: '' }, 'Empty or invalid length token'],
     ['with a long token', { token: 'a'.repeat(4097) }, 'Empty or invalid length token'],
@@ -67,7 +68,7 @@ describe('a device', () => {
 
   test('is judged in the order of the rules', async () => {
     const nobody = { user_id: undefined, user_uuid: undefined, ios_app_id: undefined };
-    assertRefused(await put({ ...nobody, token_kind: '3', token: '' }), 400, 'BAD_REQUEST', 'Invalid token type');
+    assertRefused(await put({ ...nobody, token_kind: '7', token: '' }), 400, 'BAD_REQUEST', 'Invalid token type');
     assertRefused(await put({ ...nobody, token: '' }), 400, 'BAD_REQUEST', 'Empty or invalid length token');
     assertRefused(await put({ ...nobody, token: 'an apple' }), 400, 'BAD_REQUEST', 'Invalid APNS token');
     assertRefused(await put({ ...nobody }), 400, 'BAD_REQUEST', 'Missing ios_app_id');

@@ -139,7 +139,7 @@ describe('an answer', () => {
   test('to who has authenticated is never cached, and says what is left', async () => {
     for (const answer of [await server.removeAllDevices({ user_id: 1 }), await server.removeAllDevices({}), await server.json('push/notify', 'no JSON')]) {
       assertNeverCached(answer);
-      assert.equal(answer.headers['x-ratelimit-limit'], '100000');
+      assert.equal(answer.headers['x-ratelimit-limit'], '10000');
       assert.match(String(answer.headers['x-ratelimit-remaining']), /^\d+$/);
       assert.match(String(answer.headers['x-ratelimit-reset']), /^\d+$/);
     }

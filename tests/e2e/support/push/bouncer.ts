@@ -54,7 +54,7 @@ export class Bouncer {
     const settings: Settings = {
       DEV_MODE: 'true',
       // Scripts send faster than servers do; the limit has its own tests.
-      PUSH_RATE_LIMIT: '100000/60',
+      PUSH_RATE_LIMIT: '10000/60',
       PUSH_TRANSFER_DAILY_MAX: '10000',
       PUSH_REGISTRATION_KEYS: JSON.stringify({ [keys.publicKey]: keys.privateKey }),
       PUSH_TRANSFER_KEY: randomBytes(32).toString('hex'),
