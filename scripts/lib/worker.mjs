@@ -13,7 +13,7 @@ const WORK = at("target/worker");
 const STAMP = join(WORK, "stamp");
 
 /** What Cloudflare's free plan takes is 3 MiB; our own budget keeps cold starts short. Units: bytes, compressed. */
-export const WASM_BYTES_MAX = 1024 * 1024;
+export const WASM_BYTES_MAX = 2 * 1024 * 1024;
 
 function* filesUnder(path) {
   if (!existsSync(path)) return;

@@ -4,9 +4,19 @@ use std::collections::HashMap;
 
 use crate::kernel::time::Timestamp;
 
-/// How long a judged token is not judged again. Units: milliseconds. A token that was revoked through another isolate
-/// works that much longer here; through this one it ends at once.
-pub const ADMITTED_MS: u64 = 10_000;
+/// How long a judged token is not judged again, at most. Units: milliseconds. A token that was revoked through another
+/// isolate works that much longer here; through this one it ends at once.
+pub const ADMITTED_MS_MAX: u64 = 10_000;
+
+/// Uses that identities do not hear of must not shorten a token's life by more than this part of it.
+const LIFE_PARTS: u64 = 24;
+
+/// How long a token that lives `token_ttl_ms` after its last use is not judged again.
+#[must_use]
+pub const fn admitted_ms(token_ttl_ms: u64) -> u64 {
+    let part = token_ttl_ms / LIFE_PARTS;
+    if part < ADMITTED_MS_MAX { part } else { ADMITTED_MS_MAX }
+}
 
 /// Tokens remembered at most; when there are more, all are forgotten, which costs one question each.
 pub const ADMISSIONS_MAX: usize = 4_096;
@@ -20,9 +30,9 @@ pub struct Admissions {
 impl Admissions {
     /// The peer of a token that was judged lately. A clock that went backwards forgets.
     #[must_use]
-    pub fn get(&self, token: &str, now: Timestamp) -> Option<&str> {
+    pub fn get(&self, token: &str, token_ttl_ms: u64, now: Timestamp) -> Option<&str> {
         let (peer, since) = self.peer_by_token.get(token)?;
-        (now >= *since && now.since(*since) < ADMITTED_MS).then_some(peer.as_str())
+        (now >= *since && now.since(*since) < admitted_ms(token_ttl_ms)).then_some(peer.as_str())
     }
 
     /// Remembers what the identities said.
@@ -41,19 +51,28 @@ impl Admissions {
 
 #[cfg(test)]
 mod tests {
-    use super::{ADMISSIONS_MAX, ADMITTED_MS, Admissions};
+    use super::{ADMISSIONS_MAX, ADMITTED_MS_MAX, Admissions};
     use crate::kernel::time::Timestamp;
 
+    const DAY_MS: u64 = 86_400_000;
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     #[test]
     fn a_judged_token_is_trusted_for_ten_seconds() {
         let mut admissions = Admissions::default();
         admissions.keep("t", "p", NOW);
-        assert_eq!(admissions.get("t", NOW.plus(ADMITTED_MS - 1)), Some("p"));
-        assert_eq!(admissions.get("t", NOW.plus(ADMITTED_MS)), None);
-        assert_eq!(admissions.get("t", NOW.minus(1)), None);
-        assert_eq!(admissions.get("other", NOW), None);
+        assert_eq!(admissions.get("t", DAY_MS, NOW.plus(ADMITTED_MS_MAX - 1)), Some("p"));
+        assert_eq!(admissions.get("t", DAY_MS, NOW.plus(ADMITTED_MS_MAX)), None);
+        assert_eq!(admissions.get("t", DAY_MS, NOW.minus(1)), None);
+        assert_eq!(admissions.get("other", DAY_MS, NOW), None);
+    }
+
+    #[test]
+    fn short_lived_tokens_are_judged_more_often() {
+        let mut admissions = Admissions::default();
+        admissions.keep("t", "p", NOW);
+        assert_eq!(admissions.get("t", 2_400, NOW.plus(99)), Some("p"));
+        assert_eq!(admissions.get("t", 2_400, NOW.plus(100)), None);
     }
 
     #[test]
@@ -61,7 +80,7 @@ mod tests {
         let mut admissions = Admissions::default();
         admissions.keep("t", "p", NOW);
         admissions.clear();
-        assert_eq!(admissions.get("t", NOW), None);
+        assert_eq!(admissions.get("t", DAY_MS, NOW), None);
     }
 
     #[test]

@@ -159,7 +159,7 @@ pub enum Action {
         reply: Reply,
     },
     /// Hand a socket over to another object for good: it is opened there with `call`, and from now on frames pass through
-    /// both ways, beginning with `first`. No further event follows for it here.
+    /// both ways, beginning with `first`. No further message of it is heard here, but its end is.
     Transfer {
         /// Which.
         conn: Conn,

@@ -355,11 +355,9 @@ impl ObjectHost {
                 }
                 Action::Answer { ticket, reply } => self.settle(ticket, &reply),
                 Action::Transfer { conn, class, name, call, first } => {
-                    self.unsaved.borrow_mut().remove(&conn);
                     live.backlog.forget(conn);
-                    if let Some(socket) = live.socket_by_conn.remove(&conn) {
-                        dismiss(&socket, conn);
-                        self.port.transfer(conn.0, &socket, class.binding(), &name, &to_json(&*call)?, &first);
+                    if let Some(socket) = live.socket_by_conn.get(&conn) {
+                        self.port.transfer(conn.0, socket, class.binding(), &name, &to_json(&*call)?, &first);
                     }
                 }
             }
@@ -451,21 +449,15 @@ const PING_GRACE_MS: u64 = 5_000;
 fn close(live: &mut Live, conn: Conn, code: u16, reason: &str) {
     live.backlog.forget(conn);
     if let Some(socket) = live.socket_by_conn.remove(&conn) {
-        dismiss(&socket, conn);
-        // An error means that it is closed already.
+        // Errors mean that it is closed already.
+        let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));
         let _ = socket.close_with_code_and_reason(code, reason);
     }
 }
 
-/// Remembers with a socket that it is the object's no longer.
-fn dismiss(socket: &WebSocket, conn: Conn) {
-    // An error means that it is closed already.
-    let _ = socket.serialize_attachment(JsValue::from_str(&format!("{}{DISMISSED}", conn.0)));
-}
-
 /// Stands between a connection's number and what the object attached.
 const ATTACHED: char = '|';
-/// Stands behind the number of a connection that the object has closed or handed over.
+/// Stands behind the number of a connection that the object has closed.
 const DISMISSED: char = '!';
 
 fn attach(socket: &WebSocket, conn: Conn, attachment: &str) -> Result<(), Fault> {

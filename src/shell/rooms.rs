@@ -56,7 +56,8 @@ async fn admit(env: &JsValue, settings: &Settings, call: Call, need: door::Need)
         door::Admission::Refused(reply) => return Ok(Err(reply)),
         door::Admission::Ask { token, name, question } => (token, name, question),
     };
-    let known = with_memory(0, |memory| memory.admissions.get(&token, ambient::now()).map(str::to_owned));
+    let ttl_ms = settings.party.token_ttl_ms;
+    let known = with_memory(0, |memory| memory.admissions.get(&token, ttl_ms, ambient::now()).map(str::to_owned));
     if let Some(peer_id) = known {
         return Ok(Ok(door::of_peer(call, peer_id)));
     }

@@ -243,14 +243,12 @@ function durable(name) {
 
     webSocketClose(socket, code) {
       answerClose(socket, code);
-      const pipe = this.#pipes.get(this.#connOf(socket));
-      if (pipe) return pipe.close(code);
+      this.#pipes.get(this.#connOf(socket))?.close(code);
       this.#event((host) => host.closed(this.#connOf(socket)));
     }
 
     webSocketError(socket) {
-      const pipe = this.#pipes.get(this.#connOf(socket));
-      if (pipe) return pipe.close(1006);
+      this.#pipes.get(this.#connOf(socket))?.close(1006);
       this.#event((host) => host.closed(this.#connOf(socket)));
     }
 

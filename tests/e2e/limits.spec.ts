@@ -208,16 +208,18 @@ describe('sockets', () => {
     test(`on ${path}: per room`, () => withService({ ...OFF, SIGNAL_SOCKETS_MAX: '3' }, async (service) => {
       const inside = [await Client.enter(service, path), await Client.enter(service, path), await Client.enter(service, path)];
       const late = await Client.open(service, path);
+      // On /ws the first message decides which room it is.
+      if (path === '/ws') late.send({ type: 'register', pairingCode: newCode(), publicKey: newKey() });
       assert.deepEqual(await late.cut(), { code: 1013, reason: 'Server at capacity' });
       await Client.enter(service, '/signal/other-room');
       await (inside[0] as Client).close(1000);
       const next = await until('a free place', async () => {
         const candidate = await Client.open(service, path);
-        const refused = await Promise.race([candidate.closed.then(() => true), candidate.settle().then(() => false, () => true)]);
-        return refused ? undefined : candidate;
+        candidate.send({ type: 'register', pairingCode: newCode(), publicKey: newKey() });
+        const entered = await Promise.race([candidate.closed.then(() => false), candidate.next('registered').then(() => true, () => false)]);
+        return entered ? candidate : undefined;
       });
-      next.send({ type: 'register', pairingCode: newCode(), publicKey: newKey() });
-      await next.next('registered');
+      await next.settle();
       await pair(inside[1] as Client, inside[2] as Client);
     }));
   }

@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Route] = &[
         )
     },
     Route {
-        answers: &[ok("PartyDetails"), NOT_YOURS, UNKNOWN, INVALID],
+        answers: &[ok("PartySettings"), NOT_YOURS, UNKNOWN, INVALID],
         ..with_body(
             row(
                 Method::Put,

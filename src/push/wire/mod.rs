@@ -1,3 +1,13 @@
 //! Bytes ↔ values of push.
 
+pub mod analytics;
+pub mod answer;
+pub mod envelope;
+pub mod form;
+pub mod host;
+pub mod parcel;
 pub mod provider;
+pub mod request;
+pub mod resolver;
+pub mod send;
+pub mod service;
