@@ -74,7 +74,7 @@ describe('a method', () => {
 });
 
 test('a path that does not exist is refused in the same words', async () => {
-  for (const path of [`${BASE}/nothing`, `${BASE}/push`, `${BASE}/push/notify/now`, `${BASE}/server`, `${BASE}/`, BASE, `${BASE}/server/register/steal`]) {
+  for (const path of [`${BASE}/nothing`, `${BASE}/push`, `${BASE}/push/notify/now`, `${BASE}/server`, `${BASE}/`, `${BASE}/server/register/steal`]) {
     for (const method of ['GET', 'POST']) assertRefusedSomehow(await bouncer.service.ask(method, path, { headers: server.headers }), 404);
   }
 });

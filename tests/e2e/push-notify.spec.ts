@@ -98,9 +98,9 @@ describe('a message', () => {
 
   test('to many devices is sent side by side, but not to all at once', async () => {
     const { user, google, apple } = await equipped(20, 20);
-    bouncer.fcm.atOnceMax = 0;
-    bouncer.apns.atOnceMax = 0;
+    for (const fake of [bouncer.fcm, bouncer.apns]) Object.assign(fake, { atOnceMax: 0, delayMs: 50 });
     assertSuccess(await server.notify(user), notified(20, 20));
+    for (const fake of [bouncer.fcm, bouncer.apns]) fake.delayMs = 0;
     assert.ok([...google.map((token) => bouncer.fcm.to(token)), ...apple.map((token) => bouncer.apns.to(token))].every((sent) => sent.length === 1));
     for (const fake of [bouncer.fcm, bouncer.apns]) assert.ok(fake.atOnceMax >= 2 && fake.atOnceMax <= 6, `${fake.atOnceMax} at once`);
   });
@@ -400,15 +400,17 @@ describe('credentials that have ended', () => {
       own.fcm.calm();
     }));
 
-  test('are renewed for Apple, once, and the message arrives', () =>
+  // Apple forbids a new token within twenty minutes, so how fast one is made of an old one is for tests with another clock.
+  test('of Apple, before their time, lose no message', () =>
     withBouncer({}, async (own) => {
       const sender = await own.ready();
       const { user, apple: [token = ''] } = await equipped(0, 1, sender);
       assertSuccess(await sender.notify(user), notified(0, 1));
+      await pause(1100);
       for (const jwt of own.apns.jwts) own.apns.expired.add(jwt);
       assertSuccess(await sender.notify(user), notified(0, 1));
-      await until('it arrives', () => own.apns.to(token).length === 2, 30_000, 100);
-      assert.ok(own.apns.seen.length <= 4, `${own.apns.seen.length} attempts`);
+      await until('it arrives', () => own.apns.to(token).length === 2, 120_000, 100);
+      assert.equal(own.apns.jwts.size, 2);
     }));
 });
 
