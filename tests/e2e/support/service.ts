@@ -31,6 +31,8 @@ export type Ask = {
   chunked?: boolean;
   /** The client address that the edge would report. */
   address?: string;
+  /** How long to wait for the answer; 10 seconds unless said otherwise. */
+  timeoutMs?: number;
 };
 
 export const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
@@ -82,9 +84,10 @@ export class Service {
   }
 
   /** The front limiter is off unless a test is about it. */
-  static async start(settings: Settings = {}): Promise<Service> {
+  static async start(settings: Settings = {}, config = 'workerd.capnp'): Promise<Service> {
     const state = mkdtempSync(join(tmpdir(), 'waystation-e2e-'));
     const service = new Service({ RATE_LIMIT_PER_MINUTE: '0', ...settings }, await freePort(), state);
+    service.config = config;
     await service.boot();
     return service;
   }
@@ -182,7 +185,7 @@ export class Service {
     }
     return new Promise((done, fail) => {
       const request = http.request(
-        { host: '127.0.0.1', port: this.port, method, path, headers, agent: this.agent, timeout: 10_000 },
+        { host: '127.0.0.1', port: this.port, method, path, headers, agent: this.agent, timeout: ask.timeoutMs ?? 10_000 },
         (response) => {
           const parts: Buffer[] = [];
           response.on('data', (part: Buffer) => parts.push(part));

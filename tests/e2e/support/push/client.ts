@@ -7,6 +7,8 @@ import type { RemoteHost } from './internet.ts';
 import { seal, secretbox, tokenId } from './sodium.ts';
 
 const BASE = '/api/v1/remotes';
+/** How long a real server waits; for uploads longer. */
+const patience = (path: string): number => (path === 'server/analytics' ? 90_000 : 15_000);
 
 /** Fields of a form. What is not text is sent as JSON text, as the real client does; undefined is left out. */
 export type Fields = Record<string, unknown>;
@@ -53,13 +55,13 @@ export class RemoteServer {
   /** A form, with credentials. */
   form(path: string, fields: Fields = {}, method = 'POST'): Promise<Answer> {
     return this.service.ask(method, `${BASE}/${path}`, {
-      headers: { ...this.headers, 'Content-Type': 'application/x-www-form-urlencoded' }, body: form(fields),
+      headers: { ...this.headers, 'Content-Type': 'application/x-www-form-urlencoded' }, body: form(fields), timeoutMs: patience(path),
     });
   }
 
   /** JSON, with credentials. */
   json(path: string, body: unknown): Promise<Answer> {
-    return this.service.post(`${BASE}/${path}`, body, { headers: this.headers });
+    return this.service.post(`${BASE}/${path}`, body, { headers: this.headers, timeoutMs: patience(path) });
   }
 
   /** A form without credentials. */

@@ -32,6 +32,8 @@ export class Fake {
   complaints: string[] = [];
   /** How many requests were under way at once, at most. */
   atOnceMax = 0;
+  /** How long every answer takes. */
+  delayMs = 0;
   private atOnce = 0;
   private next: Rule[] = [];
   private standing: Rule | undefined;
@@ -142,6 +144,11 @@ export class Fake {
       this.atOnce -= 1;
     });
     const reply = this.choose(seen);
+    if (this.delayMs > 0) setTimeout(() => this.send(reply, request, response), this.delayMs);
+    else this.send(reply, request, response);
+  }
+
+  private send(reply: Reply, request: http.IncomingMessage, response: http.ServerResponse): void {
     if (reply === 'silence') {
       this.held.add(response);
       response.once('close', () => this.held.delete(response));
