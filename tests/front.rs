@@ -29,11 +29,13 @@ fn settings(pairs: &[(&str, &str)]) -> Settings {
 fn head(method: Method, path: &str) -> Head {
     Head {
         method,
+        base: String::from("https://edge.example"),
         path: path.to_owned(),
         query: String::new(),
         wish: Wish::Answer,
         client: ClientNetwork::unknown(),
         origin: None,
+        cookie: None,
         authorization: None,
         if_none_match: None,
         if_match: None,
@@ -83,7 +85,7 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
             let allowed = match route.who {
                 Who::Anyone | Who::RegistryWriterOrOwner => true,
                 // Judged by the identities, when the body is read.
-                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer => true,
+                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer | Who::BillingUser => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
                 Who::Operator => name == "operator",

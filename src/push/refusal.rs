@@ -94,20 +94,36 @@ pub enum Refusal {
     BadAuthorization,
     NotBasic,
     UserKey,
-    NotRegistered { username: String },
-    WrongKey { uuid: String },
+    NotRegistered {
+        username: String,
+    },
+    WrongKey {
+        uuid: String,
+    },
     Deactivated,
     /// Units: milliseconds.
-    RateLimited { retry_after_ms: u64 },
+    RateLimited {
+        retry_after_ms: u64,
+    },
     // Registration.
-    HostnameParts { hostname: String },
-    HostnameInvalid { hostname: String },
+    HostnameParts {
+        hostname: String,
+    },
+    HostnameInvalid {
+        hostname: String,
+    },
     Email(EmailError),
     InvalidUuid,
-    RegisterWrongKey { uuid: String },
+    RegisterWrongKey {
+        uuid: String,
+    },
     RegisterDeactivated,
-    HostnameTaken { hostname: String },
-    NotYetRegistered { hostname: String },
+    HostnameTaken {
+        hostname: String,
+    },
+    NotYetRegistered {
+        hostname: String,
+    },
     RegistrationNotFound,
     TransferLimit,
     Transfer(TransferError),
@@ -126,17 +142,25 @@ pub enum Refusal {
     UnknownRealm,
     DuplicateRealm,
     // Sending.
-    FcmPriority { value: String },
-    FcmOptions { json: String },
+    FcmPriority {
+        value: String,
+    },
+    FcmOptions {
+        json: String,
+    },
     NotAllowedOld,
-    NotAllowed { message: String },
+    NotAllowed {
+        message: String,
+    },
     QueueFull,
     // Sealed registrations.
     SealedKey,
     Sealed,
     SealedExpired,
     // Ourselves.
-    NotConfigured { setting: &'static str },
+    NotConfigured {
+        setting: &'static str,
+    },
     Busy,
     NotFound,
 }

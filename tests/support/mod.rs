@@ -427,6 +427,7 @@ pub fn call(operation: Operation) -> Call {
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body: Vec::new(),
     }

@@ -24,6 +24,10 @@ pub(super) fn all() -> Map<String, Value> {
         ("PushTest", test()),
         ("PushSealedNotification", sealed_notification()),
         ("PushSealedNotified", sealed_notified()),
+        (
+            "PushBillingAccess",
+            success(&["billing_access_url"], json!({ "billing_access_url": { "type": "string", "format": "uri" } })),
+        ),
         ("PushPublicKeys", success(&[], json!({}))),
         (
             "PushAnalytics",

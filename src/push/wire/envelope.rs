@@ -126,11 +126,9 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::InvalidUuid => bad("Invalid UUID"),
         R::RegisterWrongKey { uuid } => (400, "INVALID_ZULIP_SERVER", wrong_key(uuid)),
         R::RegisterDeactivated => (401, "REALM_DEACTIVATED", DEACTIVATED.to_owned()),
-        R::HostnameTaken { hostname } => (
-            400,
-            "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR",
-            format!("A server with hostname {hostname} already exists"),
-        ),
+        R::HostnameTaken { hostname } => {
+            (400, "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR", format!("A server with hostname {hostname} already exists"))
+        }
         R::NotYetRegistered { hostname } => bad(&format!("{hostname} not yet registered")),
         R::RegistrationNotFound => bad("Registration not found for this hostname"),
         R::TransferLimit => (429, "RATE_LIMIT_HIT", TRANSFER_LIMIT.to_owned()),

@@ -1,3 +1,5 @@
 //! Bytes ↔ values of push.
 
+pub mod envelope;
+pub mod form;
 pub mod provider;
