@@ -15,8 +15,9 @@ use billing_support::{HOUR_MS, OTHER, Person, REALM, SETTINGS, Scene};
 use support::{body, call};
 use waystation::billing;
 use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome};
-use waystation::kernel::object::{Call, Object as _, Principal};
+use waystation::kernel::object::{Answer, Call, Object as _, Principal};
 use waystation::kernel::operation::{Class, Operation as O};
+use waystation::kernel::reply::Reply;
 
 /// Asks for one letter from a network; the status.
 fn ask(scene: &mut Scene, network: &'static str) -> u16 {
@@ -48,6 +49,42 @@ fn five_letters_a_day_from_one_place_and_ten_for_one_server() {
     assert_eq!(scene.letters(200).len(), 10);
     scene.stage.wait(24 * HOUR_MS);
     assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+}
+
+#[test]
+fn a_network_has_one_limit_for_all_servers() {
+    let mut scene = Scene::new();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    }
+    let mut other = Scene::new();
+    other.counter = scene.counter.take();
+    assert_eq!(ask(&mut other, "203.0.113.1"), 429);
+    assert_eq!(other.number("SELECT count(*) FROM billing_preregistration"), 0);
+    assert!(other.letters(200).is_empty());
+    assert_eq!(ask(&mut other, "203.0.113.2"), 200);
+    other.stage.now = other.stage.now.plus(24 * HOUR_MS);
+    assert_eq!(ask(&mut other, "203.0.113.1"), 200);
+    let counter = other.counter.as_mut().unwrap();
+    counter.wait(24 * HOUR_MS);
+    assert_eq!(counter.object.deadline(), None, "nothing is kept for longer than it counts");
+}
+
+#[test]
+fn without_the_counter_no_letter_is_sent() {
+    let mut scene = Scene::new();
+    scene.counter = None;
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 503);
+    assert!(scene.letters(200).is_empty());
+    assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+}
+
+#[test]
+fn only_our_own_objects_count_letters() {
+    let mut scene = Scene::new();
+    let request = Call { principal: Principal::Anonymous, ..call(O::BillingCountMail) };
+    assert_eq!(scene.stage.call(&request).status, 404);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail_count"), 0);
 }
 
 #[test]
@@ -223,8 +260,11 @@ fn a_full_disk_promises_nothing() {
     let token = scene.token();
     ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
     let csrf = billing_support::attribute(&ada.page, "name=\"csrf\" value=\"").unwrap();
-    scene.stage.database.refuse_commits();
     let request = ada.call(O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org"), ("csrf", &csrf)]);
-    assert!(scene.stage.try_call(&request).is_err());
+    let Answer::Later(ticket) = scene.stage.begin(&request) else { panic!() };
+    scene.stage.take_errands();
+    scene.stage.database.refuse_commits();
+    let told = scene.stage.try_tell(ticket, Outcome::Replied(Reply::json_text(String::from("{}"))));
+    assert!(told.is_err());
     assert!(scene.stage.errands.is_empty(), "no letter whose link would not work");
 }

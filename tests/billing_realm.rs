@@ -67,7 +67,7 @@ fn links_name_the_operators_host_where_one_is_set() {
 #[test]
 fn a_newcomer_proves_an_address_accepts_the_terms_and_lands_on_the_plans() {
     let mut scene = Scene::new();
-    scene.stage.evict_always = true;
+    scene.evict_between = true;
     let mut ada = Person::new();
     let token = scene.token();
     let shown = ada.get(&mut scene, O::BillingRealmLogin, &[&token]);

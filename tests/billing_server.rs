@@ -18,7 +18,7 @@ use waystation::kernel::operation::{Class, Operation as O};
 #[test]
 fn an_administrator_shows_the_key_proves_an_address_and_lands_on_the_plans() {
     let mut scene = Scene::new();
-    scene.stage.evict_always = true;
+    scene.evict_between = true;
     let mut admin = Person::new();
     let key = scene.server_key(&mut admin, None);
     assert_eq!(scene.number("SELECT count(*) FROM billing_user"), 0);

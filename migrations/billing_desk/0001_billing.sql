@@ -62,3 +62,14 @@ CREATE TABLE billing_dev_mail (
     position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     letter TEXT NOT NULL
 ) STRICT;
+
+-- Letters that networks have asked for, whatever the server: in the objects that count them. Rows go after a day.
+CREATE TABLE billing_mail_count (
+    position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    network TEXT NOT NULL,
+    asked_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX billing_mail_count_by_network ON billing_mail_count (network, asked_at);
+
+CREATE INDEX billing_mail_count_by_age ON billing_mail_count (asked_at);

@@ -39,6 +39,19 @@ pub enum MailLimit {
     Server,
 }
 
+/// What the counter of all servers' letters says of one more for a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// It was not asked yet.
+    Unasked,
+    /// One more, and it is counted.
+    Granted,
+    /// Not today.
+    Refused,
+    /// It does not answer.
+    Silent,
+}
+
 /// Whether one more may be asked for. Refused ones do not count.
 ///
 /// Errors: [`MailLimit`].

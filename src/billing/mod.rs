@@ -30,7 +30,9 @@ mod store;
 pub mod user;
 mod wire;
 
-pub use object::{BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Work, handles};
+pub use object::{
+    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, handles, permit,
+};
 
 use crate::kernel::code::ErrorCode;
 use crate::kernel::object::{Browser, Call};
@@ -44,6 +46,9 @@ use wire::{cookie, request, token};
 
 /// The object that shows the form at which nobody is known yet. It keeps nothing.
 pub const SIGN_IN: &str = "sign-in";
+
+/// The objects that count letters by network: this, a slash and a number.
+pub const MAIL_COUNTER: &str = "mail-counter";
 
 /// The object that keeps letters of a development service.
 pub const DEV_MAIL: &str = "dev-mail";

@@ -46,6 +46,8 @@ pub enum Refusal {
     LinkUsed,
     /// Too many letters.
     Mail(MailLimit),
+    /// Nobody can say whether there are too many.
+    Busy,
     /// Nobody sends letters for us.
     MailNotConfigured,
     /// There is no key to sign with.

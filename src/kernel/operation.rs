@@ -133,6 +133,8 @@ pub enum Operation {
     BillingServerUpgrade,
     BillingLogout,
     BillingDevMail,
+    /// A letter is counted for the network that asked for it; asked by servers' objects only.
+    BillingCountMail,
     /// A letter is kept for the developer to read; asked by servers' objects in `DEV_MODE` only.
     BillingKeepMail,
     /// The object reports that its storage answers; asked by readiness only.

@@ -12,14 +12,15 @@ use waystation::billing::customer::{
     Account, Customer, Invoice, Licensing, Plan, RealmFacts, Registration, Schedule, ServerFacts,
 };
 use waystation::billing::identity::Subject;
+use waystation::billing::mail::Permit;
 use waystation::billing::user::BillingUser;
-use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, MailId, Work};
-use waystation::kernel::errand::{Errand, Fetched, Outcome, Ticket};
+use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, MailId, Step, Work};
+use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome, Ticket};
 use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::Migration;
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{Answer, Browser, Call, Object, Restored, Turn};
-use waystation::kernel::operation::Operation;
+use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::{Media, Reply};
 use waystation::kernel::settings::Settings;
 use waystation::kernel::sql::{Row, Sql, Statement};
@@ -191,12 +192,13 @@ pub struct Host {
     desk: BillingDesk,
     next_ticket: u32,
     mails: BTreeMap<Ticket, MailId>,
+    waiting: BTreeMap<Ticket, Call>,
 }
 
 impl Host {
     pub fn load(settings: Rc<Settings>, sql: &dyn Sql, _: Timestamp, _: Vec<Restored>) -> Result<Self, Fault> {
         let desk = BillingDesk::load(settings.clone(), sql)?;
-        Ok(Self { settings, desk, next_ticket: 1, mails: BTreeMap::new() })
+        Ok(Self { settings, desk, next_ticket: 1, mails: BTreeMap::new(), waiting: BTreeMap::new() })
     }
 
     fn finish(&mut self, turn: &mut Turn<'_>, work: Work) -> Result<(), Fault> {
@@ -224,12 +226,30 @@ impl Object for Host {
             return Ok(hand_off.answer(&self.settings, call, &uuid(SERVER), turn.now)?.into());
         }
         assert!(billing::handles(call.operation));
-        let (reply, work) = self.desk.call(turn, &Tables, call)?;
-        self.finish(turn, work)?;
-        Ok(reply.into())
+        match self.desk.call(turn, &Tables, call, Permit::Unasked)? {
+            Step::Done(reply, work) => {
+                self.finish(turn, work)?;
+                Ok(reply.into())
+            }
+            Step::Ask(errand) => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.waiting.insert(ticket, call.clone());
+                turn.ask(ticket, errand);
+                Ok(Answer::Later(ticket))
+            }
+        }
     }
 
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        if let Some(call) = self.waiting.remove(&ticket) {
+            let Step::Done(reply, work) = self.desk.call(turn, &Tables, &call, billing::permit(&outcome))? else {
+                panic!("asked twice");
+            };
+            self.finish(turn, work)?;
+            turn.answer(ticket, reply);
+            return Ok(());
+        }
         let Some(mail) = self.mails.remove(&ticket) else { return Ok(()) };
         let work = self.desk.told(turn.sql, turn.now, mail, &outcome)?;
         self.finish(turn, work)
@@ -253,6 +273,10 @@ pub fn uuid(text: &str) -> Uuid {
 pub struct Scene {
     pub stage: Stage<Host>,
     pub settings: Rc<Settings>,
+    /// Throw the object's memory away before every request.
+    pub evict_between: bool,
+    /// Counts letters of all servers; gone when it does not answer.
+    pub counter: Option<Stage<Host>>,
 }
 
 impl Scene {
@@ -262,13 +286,36 @@ impl Scene {
 
     pub fn with(pairs: &[(&str, &str)]) -> Self {
         let settings = settings(pairs);
-        let scene = Self { stage: Stage::new(settings.clone(), MIGRATIONS, Host::load), settings };
+        let stage = || Stage::new(settings.clone(), MIGRATIONS, Host::load);
+        let scene = Self { stage: stage(), evict_between: false, counter: Some(stage()), settings: settings.clone() };
         for (owner, host, human) in
             [(SERVER, "chat.example.org", 0), (REALM, "a.chat.example.org", 1), (OTHER, "b.chat.example.org", 1)]
         {
             scene.sql(&format!("INSERT INTO host_owner VALUES ('{owner}', '{host}', 100, 0, {human})"));
         }
         scene
+    }
+
+    /// Answers a call, asking the counter where the server does.
+    pub fn answer(&mut self, request: &Call) -> Reply {
+        if self.evict_between {
+            self.stage.evict();
+        }
+        let ticket = match self.stage.begin(request) {
+            Answer::Now(reply) => return reply,
+            Answer::Later(ticket) => ticket,
+        };
+        let at = self.stage.errands.iter().position(|(asked, _)| *asked == ticket).expect("a question");
+        let (_, Errand::Call { class: Class::RemoteServer, name, call }) = self.stage.errands.remove(at) else {
+            panic!()
+        };
+        assert!(name.starts_with("mail-counter/"), "{name}");
+        let outcome = self.counter.as_mut().map_or(Outcome::Failed(Failure::Other), |counter| {
+            counter.wait(self.stage.now.since(counter.now));
+            Outcome::Replied(counter.call(&call))
+        });
+        self.stage.tell(ticket, outcome);
+        self.stage.answer(ticket).expect("an answer")
     }
 
     /// Changes the host's books, or looks into tables, behind everybody's back.
@@ -412,7 +459,7 @@ impl Person {
     /// As the front would: to the object that the room names, or answered at once.
     fn send(&mut self, scene: &mut Scene, request: &Call) -> Reply {
         let reply = match billing::address(&scene.settings, request) {
-            Ok(_) => scene.stage.call(request),
+            Ok(_) => scene.answer(request),
             Err(reply) => reply,
         };
         if let Some(cookie) = reply.header("Set-Cookie") {

@@ -364,6 +364,11 @@ impl<O: Object> Stage<O> {
         self.event(|object, turn| object.told(turn, ticket, outcome)).expect("no fault");
     }
 
+    /// Reports what came of an errand, which may end in a fault.
+    pub fn try_tell(&mut self, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        self.event(|object, turn| object.told(turn, ticket, outcome))
+    }
+
     /// Takes the answer to a call that was put off.
     pub fn answer(&mut self, ticket: Ticket) -> Option<Reply> {
         self.answers.remove(&ticket)

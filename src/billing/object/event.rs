@@ -3,11 +3,12 @@
 use super::books::{Books, BooksStop};
 use super::{MailId, Work};
 use crate::billing::identity::Session;
-use crate::billing::mail::{DAY_MS, Letter, TRY_MS, decide_mail};
+use crate::billing::mail::{DAY_MS, Letter, MailLimit, Permit, TRY_MS, decide_mail};
 use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::wire::{cookie, request};
 use crate::kernel::entropy::{Entropy, random_bytes};
+use crate::kernel::errand::Errand;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Browser, Call};
 use crate::kernel::reply::Reply;
@@ -19,6 +20,8 @@ use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 #[derive(Debug)]
 pub(super) enum Stop {
     Refused(Refusal),
+    /// Somebody must be asked first; the request then runs again.
+    Ask(Errand),
     Fault(Fault),
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Event<'a> {
     pub(super) books: &'a dyn Books,
     pub(super) call: &'a Call,
     pub(super) browser: Browser,
+    /// What the counter of letters said.
+    pub(super) permit: Permit,
     /// The browser's, however old.
     pub(super) session: Option<Session>,
     pub(super) work: Work,
@@ -102,10 +107,16 @@ impl Event<'_> {
         public_base(self.settings, &self.browser)
     }
 
-    /// That one more letter may be asked for.
+    /// That one more letter may be asked for: of this server, and from there of any.
     pub(super) fn check_mail(&self) -> Result<(), Stop> {
         let sent = store::user::sent_after(self.sql, self.now.minus(DAY_MS))?;
-        Ok(decide_mail(&sent, &self.call.client, self.now)?)
+        decide_mail(&sent, &self.call.client, self.now)?;
+        match self.permit {
+            Permit::Granted => Ok(()),
+            Permit::Unasked => Err(Stop::Ask(super::counter::question(&self.call.client))),
+            Permit::Refused => Err(MailLimit::Network.into()),
+            Permit::Silent => Err(Refusal::Busy.into()),
+        }
     }
 
     /// Writes a letter and begins to deliver it.

@@ -1,11 +1,12 @@
 //! Billing users of one server behind one counter, for the object that is that server.
 //!
 //! The host owns registrations, customers and plans, and opens them to the desk as [`Books`]. The desk answers a call and
-//! returns everything else as [`Work`]: the host appends the statements to its event's one commit, then asks for the
+//! returns everything else as a [`Step`]: the host appends the statements to its event's one commit, then asks for the
 //! errands under tickets of its own, and lets the desk [`BillingDesk::refresh`].
 
 mod account;
 mod books;
+mod counter;
 mod event;
 mod hand_off;
 mod post;
@@ -15,8 +16,10 @@ mod server;
 use std::rc::Rc;
 
 pub use books::{Books, BooksStop, Entered};
+pub use counter::permit;
 pub use hand_off::HandOff;
 
+use super::mail::Permit;
 use super::refusal::Refusal;
 use super::store;
 use super::wire::{answer, cookie, refusal};
@@ -47,6 +50,16 @@ pub struct Work {
     pub statements: Vec<Statement>,
     /// To be asked for after the commit.
     pub errands: Vec<(MailId, Errand)>,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub enum Step {
+    /// The answer, and what goes with it.
+    Done(Reply, Work),
+    /// Somebody must be asked first. The host asks, lets the call wait, and calls again with what [`permit`] reads in the
+    /// outcome. Nothing has changed so far.
+    Ask(Errand),
 }
 
 /// Billing users of one server.
@@ -80,6 +93,7 @@ pub const fn handles(operation: Operation) -> bool {
             | O::BillingLogout
             | O::BillingDevMail
             | O::BillingKeepMail
+            | O::BillingCountMail
     ) || is_script(operation)
 }
 
@@ -107,15 +121,20 @@ impl BillingDesk {
         Ok(desk)
     }
 
-    /// Answers a call. A refusal comes without work.
+    /// Answers a call. A refusal comes without work. `permit` is [`Permit::Unasked`] at first.
     ///
     /// Errors: [`Fault`].
-    pub fn call(&self, turn: &mut Turn<'_>, books: &dyn Books, call: &Call) -> Result<(Reply, Work), Fault> {
-        if matches!(call.operation, Operation::BillingDevMail | Operation::BillingKeepMail) {
-            return self.developers(turn.sql, call);
+    pub fn call(&self, turn: &mut Turn<'_>, books: &dyn Books, call: &Call, permit: Permit) -> Result<Step, Fault> {
+        let done = |(reply, work)| Step::Done(reply, work);
+        match call.operation {
+            Operation::BillingDevMail | Operation::BillingKeepMail => {
+                return self.developers(turn.sql, call).map(done);
+            }
+            Operation::BillingCountMail => return Self::count_mail(turn.sql, turn.now, call).map(done),
+            _ => {}
         }
         let Some(key) = &self.settings.push.transfer_key else {
-            return Ok((refused(call, &Refusal::NotConfigured), Work::default()));
+            return Ok(Step::Done(refused(call, &Refusal::NotConfigured), Work::default()));
         };
         let browser = call.browser.clone().unwrap_or_default();
         let session = cookie::read(&self.settings, key, &browser);
@@ -128,12 +147,14 @@ impl BillingDesk {
             books,
             call,
             browser,
+            permit,
             session,
             work: Work::default(),
         };
         match event.run() {
-            Ok(reply) => Ok((reply, event.work)),
-            Err(Stop::Refused(refusal)) => Ok((refused(call, &refusal), Work::default())),
+            Ok(reply) => Ok(Step::Done(reply, event.work)),
+            Err(Stop::Refused(refusal)) => Ok(Step::Done(refused(call, &refusal), Work::default())),
+            Err(Stop::Ask(errand)) => Ok(Step::Ask(errand)),
             Err(Stop::Fault(fault)) => Err(fault),
         }
     }

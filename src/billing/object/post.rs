@@ -1,14 +1,13 @@
 //! Letters on their way. Each is a row until somebody has taken it, so that none is lost; some arrive twice.
 
+use super::counter::service_call;
 use super::{BillingDesk, MailId, Work};
 use crate::billing::link::LINK_KEPT_MS;
-use crate::billing::mail::{Letter, TRY_MS, is_stale, pause_ms};
+use crate::billing::mail::{DAY_MS, Letter, TRY_MS, is_stale, pause_ms};
 use crate::billing::wire::{answer, letter};
 use crate::billing::{DEV_MAIL, store};
 use crate::kernel::errand::{Errand, Outcome};
 use crate::kernel::fault::Fault;
-use crate::kernel::network::ClientNetwork;
-use crate::kernel::object::{Call, Principal};
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
@@ -30,22 +29,7 @@ pub(super) fn errand(settings: &Settings, written: &Letter, now: Timestamp) -> R
     if !settings.dev_mode.is_on() {
         return Ok(None);
     }
-    let call = Call {
-        operation: Operation::BillingKeepMail,
-        params: Vec::new(),
-        query: String::new(),
-        principal: Principal::Service,
-        client: ClientNetwork::unknown(),
-        request_id: format!("mail-{}", written.mail_id),
-        bearer: None,
-        if_match: None,
-        authorization: None,
-        content_type: None,
-        idempotency_key: None,
-        browser: None,
-        caller: None,
-        body: answer::letter(written)?.into_bytes(),
-    };
+    let call = service_call(Operation::BillingKeepMail, answer::letter(written)?.into_bytes());
     Ok(Some(Errand::Call { class: Class::RemoteServer, name: DEV_MAIL.to_owned(), call: Box::new(call) }))
 }
 
@@ -87,6 +71,9 @@ impl BillingDesk {
         if store::user::oldest(sql)?.is_some_and(|oldest| now.since(oldest) >= LINK_KEPT_MS) {
             work.statements.push(store::user::forget_until(now.minus(LINK_KEPT_MS)));
         }
+        if store::mail::oldest_count(sql)?.is_some_and(|oldest| now.since(oldest) >= DAY_MS) {
+            work.statements.push(store::mail::forget_counts_until(now.minus(DAY_MS)));
+        }
         Ok(work)
     }
 
@@ -95,7 +82,8 @@ impl BillingDesk {
     /// Errors: [`Fault`] when storage is not readable.
     pub fn refresh(&mut self, sql: &dyn Sql) -> Result<(), Fault> {
         let forget_at = store::user::oldest(sql)?.map(|oldest| oldest.plus(LINK_KEPT_MS));
-        self.due_at = [store::mail::first_due(sql)?, forget_at].into_iter().flatten().min();
+        let uncount_at = store::mail::oldest_count(sql)?.map(|oldest| oldest.plus(DAY_MS));
+        self.due_at = [store::mail::first_due(sql)?, forget_at, uncount_at].into_iter().flatten().min();
         Ok(())
     }
 

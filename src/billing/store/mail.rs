@@ -22,6 +22,11 @@ const KEEP: &str = "INSERT INTO billing_dev_mail (letter) VALUES (?1)";
 const FORGET: &str = "DELETE FROM billing_dev_mail WHERE position <= (SELECT max(position) FROM billing_dev_mail) - ?1";
 const KEPT: &str = "SELECT letter FROM billing_dev_mail ORDER BY position DESC";
 
+const COUNT: &str = "INSERT INTO billing_mail_count (network, asked_at) VALUES (?1, ?2)";
+const COUNTED: &str = "SELECT count(*) FROM billing_mail_count WHERE network = ?1 AND asked_at > ?2";
+const COUNTED_FIRST: &str = "SELECT min(asked_at) FROM billing_mail_count";
+const COUNTED_FORGET: &str = "DELETE FROM billing_mail_count WHERE asked_at <= ?1";
+
 /// A letter that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waiting {
@@ -86,4 +91,25 @@ pub(crate) fn keep_for_developers(letter: &str) -> [Statement; 2] {
 /// Developers' letters, newest first.
 pub(crate) fn kept_for_developers(sql: &dyn Sql) -> Result<Vec<String>, Fault> {
     sql.read(Statement::plain(KEPT))?.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+}
+
+/// Counts a letter for a network.
+pub(crate) fn count(network: &str, now: Timestamp) -> Statement {
+    Statement::new(COUNT, vec![network.into(), now.into()])
+}
+
+/// The letters counted for a network after a time.
+pub(crate) fn counted(sql: &dyn Sql, network: &str, after: Timestamp) -> Result<u64, Fault> {
+    single(&sql.read(Statement::new(COUNTED, vec![network.into(), after.into()]))?)?.unsigned(0)
+}
+
+/// When the oldest letter was counted.
+pub(crate) fn oldest_count(sql: &dyn Sql) -> Result<Option<Timestamp>, Fault> {
+    let rows = sql.read(Statement::plain(COUNTED_FIRST))?;
+    Ok(single(&rows)?.unsigned_or_null(0)?.map(Timestamp::from_millis))
+}
+
+/// Forgets all that was counted until then.
+pub(crate) fn forget_counts_until(until: Timestamp) -> Statement {
+    Statement::new(COUNTED_FORGET, vec![until.into()])
 }

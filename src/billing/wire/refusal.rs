@@ -49,6 +49,7 @@ pub(crate) fn words(refusal: &Refusal) -> (u16, &'static str, String) {
         R::LinkExpired => (404, "Link expired", "This confirmation link has expired. Sign in again for a new one."),
         R::LinkUsed => (404, "Link used", "This confirmation link was used already. Sign in again for a new one."),
         R::Mail(limit) => (429, "Too many e-mails", mail_limit(*limit)),
+        R::Busy => (503, "Try again", "The service could not finish the request; try again later."),
         R::MailNotConfigured => (503, "E-mail is not configured", "E-mail is not configured"),
         R::NotConfigured => (503, "Not available", "Plan management is not configured on this service."),
         R::NotRegistered => (401, "Sign-in failed", "Did not find a server registration for this zulip_org_id."),
