@@ -55,6 +55,43 @@ fn a_session_opens_its_own_pages_and_nobody_elses() {
 }
 
 #[test]
+fn a_session_ends_with_its_user_and_its_organization() {
+    let mut scene = Scene::new();
+    let mut ada = scene.owner_of(REALM);
+    for (before, after) in [
+        (format!("UPDATE billing_user SET realm = '{OTHER}'"), format!("UPDATE billing_user SET realm = '{REALM}'")),
+        (
+            format!("UPDATE host_owner SET owner = 'gone' WHERE owner = '{REALM}'"),
+            format!("UPDATE host_owner SET owner = '{REALM}' WHERE owner = 'gone'"),
+        ),
+        (String::from("DELETE FROM billing_user"), String::new()),
+    ] {
+        assert_eq!(ada.get(&mut scene, O::BillingRealmPage, &[REALM, "plans"]).status, 200);
+        scene.sql(&before);
+        let reply = ada.get(&mut scene, O::BillingRealmPage, &[REALM, "plans"]);
+        assert!(reply.status == 401 && reply.body.contains("User not authenticated"), "{before}");
+        if !after.is_empty() {
+            scene.sql(&after);
+        }
+    }
+}
+
+#[test]
+fn signing_in_makes_a_new_session_with_a_new_form_token() {
+    let mut scene = Scene::new();
+    scene.owner_of(REALM);
+    let mut ada = Person::new();
+    let token = scene.token();
+    ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
+    let (planted, known) = (ada.cookie.clone(), attribute(&ada.page, "name=\"csrf\" value=\""));
+    ada.post(&mut scene, O::BillingRealmEnter, &[&token], &[]);
+    assert_ne!(ada.cookie, planted);
+    ada.get(&mut scene, O::BillingRealmPage, &[REALM, "plans"]);
+    let fresh = attribute(&ada.page, "name=\"csrf\" value=\"");
+    assert!(fresh.is_some() && fresh != known, "who planted the first cookie knows no token of the second");
+}
+
+#[test]
 fn who_signs_in_elsewhere_is_signed_out_here() {
     let mut scene = Scene::new();
     let mut ada = scene.owner_of(REALM);

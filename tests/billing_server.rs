@@ -11,9 +11,11 @@
 mod billing_support;
 mod support;
 
-use billing_support::{HOUR_MS, KEY, OTHER, Person, REALM, SERVER, Scene};
-use waystation::billing;
+use billing_support::{BASE, HOUR_MS, KEY, OTHER, Person, REALM, SERVER, Scene, uuid};
+use waystation::billing::{self, deactivation_link};
+use waystation::kernel::entropy::SeededEntropy;
 use waystation::kernel::operation::{Class, Operation as O};
+use waystation::kernel::sql::Sql as _;
 
 #[test]
 fn an_administrator_shows_the_key_proves_an_address_and_lands_on_the_plans() {
@@ -47,14 +49,11 @@ fn a_servers_link_works_again_within_its_day() {
         assert_eq!(entered.status, 302, "visit {visit}");
     }
     assert_eq!(scene.number("SELECT count(*) FROM billing_user"), 1);
+    let elsewhere = admin.get(&mut scene, O::BillingRealmConfirm, &[&key]);
+    assert!(elsewhere.status == 404 && elsewhere.body.contains("does not exist"), "it is no organization's");
     scene.stage.now = scene.stage.now.plus(24 * HOUR_MS + 1);
     let late = admin.get(&mut scene, O::BillingServerConfirm, &[&key]);
     assert!(late.status == 404 && late.body.contains("has expired"));
-    assert_eq!(
-        admin.get(&mut scene, O::BillingRealmConfirm, &[&key]).status,
-        404,
-        "a server's link is no organization's"
-    );
 }
 
 #[test]
@@ -87,7 +86,12 @@ fn a_server_whose_organizations_have_plans_may_only_be_deactivated() {
     let mut early = Person::new();
     let key = scene.server_key(&mut early, None);
     let mut admin = scene.administrator();
+    let mut between = Person::new();
+    between.get(&mut scene, O::BillingServerLogin, &[]);
+    between.post(&mut scene, O::BillingServerEnter, &[], &[("zulip_org_id", SERVER), ("zulip_org_key", KEY)]);
     scene.plan(REALM, 103, 1);
+    let reply = between.post(&mut scene, O::BillingServerMail, &[SERVER], &[("email", "root@chat.example.org")]);
+    assert!(reply.status == 403 && scene.letters(200).is_empty());
     for operation in [O::BillingServerConfirm, O::BillingServerAccept] {
         let reply = early.post(&mut scene, operation, &[&key], &[("tos_consent", "true")]);
         assert!(reply.status == 403 && reply.body.contains("Plan management not available"), "{operation:?}");
@@ -204,4 +208,49 @@ fn calls_go_to_the_object_of_the_server_they_are_about() {
     assert_eq!(name(&nobody, O::BillingRealmLogin, &["x.y"], &[]), Err(400));
     assert_eq!(name(&nobody, O::BillingRealmConfirm, &[&"A".repeat(64)], &[]), Err(404));
     assert_eq!(name(&nobody, O::BillingDevMail, &[], &[]), Err(404));
+}
+
+#[test]
+fn forms_on_the_way_in_need_their_sessions_token() {
+    let mut scene = Scene::new();
+    let mut admin = Person::new();
+    let key = scene.server_key(&mut admin, None);
+    admin.token = Some("0".repeat(64));
+    let fields = [("email", "eve@b.org"), ("tos_consent", "true"), ("zulip_org_id", SERVER), ("zulip_org_key", KEY)];
+    let dump = scene.stage.database.dump();
+    for (operation, params) in [
+        (O::BillingServerMail, vec![SERVER]),
+        (O::BillingServerAccept, vec![key.as_str()]),
+        (O::BillingServerEnter, vec![]),
+    ] {
+        let reply = admin.post(&mut scene, operation, &params, &fields);
+        assert!(reply.status == 403 && reply.body.contains("Form refused"), "{operation:?}");
+    }
+    assert_eq!(scene.stage.database.dump(), dump);
+}
+
+#[test]
+fn an_operators_link_leads_the_contact_to_the_end_of_the_registration() {
+    let mut scene = Scene::new();
+    scene.plan(REALM, 101, 2);
+    let made = deactivation_link(
+        &scene.settings,
+        &mut SeededEntropy::new(5),
+        scene.stage.now,
+        BASE,
+        &uuid(SERVER),
+        "contact@chat.example.org",
+    );
+    let (url, statement) = made.unwrap();
+    scene.stage.database.commit(vec![statement]).unwrap();
+    let key = url.strip_prefix("https://push.example.org/serverlogin/do_confirm/").unwrap();
+    let mut contact = Person::new();
+    contact.get(&mut scene, O::BillingServerConfirm, &[key]);
+    assert!(contact.page.contains("contact@chat.example.org"));
+    let entered = contact.post(&mut scene, O::BillingServerAccept, &[key], &[("tos_consent", "true")]);
+    assert_eq!(entered.header("Location"), Some(&*format!("/server/{SERVER}/deactivate/")));
+    let keyless = Scene::with(&[]);
+    let made =
+        deactivation_link(&keyless.settings, &mut SeededEntropy::new(5), keyless.stage.now, BASE, &uuid(SERVER), "");
+    assert!(made.is_none());
 }

@@ -31,7 +31,8 @@ pub mod user;
 mod wire;
 
 pub use object::{
-    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, handles, permit,
+    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
+    handles, permit,
 };
 
 use crate::kernel::code::ErrorCode;

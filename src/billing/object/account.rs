@@ -130,6 +130,10 @@ impl Event<'_> {
         let server = self.active_server(&who.server)?;
         let (host, account) = match &who.subject {
             Subject::Realm(realm) => {
+                // It may have left for another server.
+                if self.books.realm(self.sql, realm)?.is_none() {
+                    return Err(Refusal::NotAuthenticated.into());
+                }
                 let realm = self.active_realm(realm)?;
                 (realm.host, realm.account)
             }

@@ -18,6 +18,7 @@ use std::rc::Rc;
 pub use books::{Books, BooksStop, Entered};
 pub use counter::permit;
 pub use hand_off::HandOff;
+pub use server::deactivation_link;
 
 use super::mail::Permit;
 use super::refusal::Refusal;

@@ -3,14 +3,48 @@
 use super::event::{Event, Stop};
 use crate::billing::customer::{Registration, ServerFacts};
 use crate::billing::identity::{NextPage, Session, SignedIn, Subject, UriScheme};
+use crate::billing::link::LinkKey;
 use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::store::user::{Preregistration, Status};
 use crate::billing::user::{BillingUser, EntryError, decide_entry};
-use crate::billing::wire::{pages, request};
+use crate::billing::wire::{letter, pages, request};
+use crate::kernel::entropy::Entropy;
+use crate::kernel::network::ClientNetwork;
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
+use crate::kernel::settings::Settings;
+use crate::kernel::sql::Statement;
+use crate::kernel::time::Timestamp;
 use crate::push::contact::check_address;
+use crate::push::uuid::Uuid;
+
+/// A link by which a server's contact ends its registration, for an operator to send, and the row that makes it work.
+/// Nothing comes back while there is no key to sign with.
+///
+/// Shape: `base` is scheme and host of this service, without a slash at the end.
+pub fn deactivation_link(
+    settings: &Settings,
+    entropy: &mut dyn Entropy,
+    now: Timestamp,
+    base: &str,
+    server: &Uuid,
+    contact_email: &str,
+) -> Option<(String, Statement)> {
+    let link = LinkKey::mint(settings.push.transfer_key.as_ref()?, server, entropy);
+    let prereg = Preregistration {
+        prereg_id: 0,
+        realm: None,
+        email: contact_email.to_owned(),
+        full_name: String::new(),
+        date_joined: now,
+        status: Status::New,
+        next_page: Some(NextPage::Deactivate),
+        uri_scheme: UriScheme::Https,
+    };
+    let path = letter::link_path(&Subject::Server(server.clone()), &link);
+    Some((format!("{base}{path}"), store::user::preregister(link.hash(), &prereg, &ClientNetwork::unknown())))
+}
 
 impl Event<'_> {
     /// `GET /serverlogin/` and `GET /serverlogin/deactivate`.

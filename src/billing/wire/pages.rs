@@ -7,7 +7,7 @@ use crate::kernel::reply::Reply;
 
 /// A page that belongs to one browser.
 pub(super) fn own_page(status: u16, title: &str, main: &Html) -> Reply {
-    page(status, title, Html::new().html(main)).with_header("Vary", "Cookie")
+    page(status, title, Html::new().html(main)).with_header("Vary", "Origin, Cookie")
 }
 
 /// The beginning of a page without navigation.

@@ -99,7 +99,7 @@ pub(crate) fn as_page(refusal: &Refusal) -> Reply {
         Refusal::NotAuthenticated | Refusal::ServerHasPlan => link(main, "/serverlogin/"),
         _ => main,
     };
-    page(status, title, main.markup("</main>")).with_header("Vary", "Cookie")
+    page(status, title, main.markup("</main>")).with_header("Vary", "Origin, Cookie")
 }
 
 fn link(main: Html, to: &str) -> Html {
