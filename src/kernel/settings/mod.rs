@@ -4,12 +4,14 @@
 //! value of any setting is a [`SettingProblem`] and closes everything but `/health`, because guessing is worse.
 
 mod parse;
+mod push;
 
 use std::fmt;
 
 use super::keys::SigningPair;
 use super::secret::Secret;
 pub use parse::{Lookup, parse};
+pub use push::{ApnsKey, FcmAccount, PushRate, PushSettings, RegistrationKey, VapidKey};
 
 /// Where the service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +206,7 @@ pub struct Settings {
     pub bootstrap: BootstrapSettings,
     pub attest: AttestSettings,
     pub party: PartySettings,
-    pub push_transfer_key: Option<Key32>,
+    pub push: PushSettings,
     pub data_key: Option<Key32>,
     /// Names of known secrets that are absent, for readiness.
     pub missing_secrets: Vec<&'static str>,

@@ -7,7 +7,8 @@ use super::{
 use crate::kernel::keys::{SigningPair, parse_32_bytes};
 use crate::kernel::secret::Secret;
 
-/// Where values come from: the Worker's environment, or a map in tests. Absent and empty are the same.
+/// Where values come from: the Worker's environment, or a map in tests. Absent and empty are the same unless a setting
+/// says otherwise.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const MS: &str = "a whole number of milliseconds between 1 and 31536000000";
@@ -36,14 +37,14 @@ pub fn parse(lookup: Lookup<'_>) -> Result<Settings, Vec<SettingProblem>> {
         bootstrap: reader.bootstrap(),
         attest: reader.attest(),
         party: reader.party(),
-        push_transfer_key: reader.key32("PUSH_TRANSFER_KEY"),
+        push: reader.push(),
         data_key: reader.key32("DATA_KEY"),
         missing_secrets: std::mem::take(&mut reader.missing),
     };
     if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     lookup: Lookup<'a>,
     problems: Vec<SettingProblem>,
     missing: Vec<&'static str>,
@@ -54,12 +55,17 @@ impl Reader<'_> {
         (self.lookup)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    fn refuse(&mut self, name: &'static str, expected: &'static str) {
+    /// Whether the setting is there and empty, which for some means "off".
+    pub(super) fn is_emptied(&self, name: &str) -> bool {
+        (self.lookup)(name).is_some_and(|text| text.trim().is_empty())
+    }
+
+    pub(super) fn refuse(&mut self, name: &'static str, expected: &'static str) {
         self.problems.push(SettingProblem { name, expected });
     }
 
     /// The parsed value, the default when absent, and a problem when `parse` finds none.
-    fn value<T>(
+    pub(super) fn value<T>(
         &mut self,
         name: &'static str,
         expected: &'static str,
@@ -77,7 +83,7 @@ impl Reader<'_> {
         self.value(name, MS, default, |text| text.parse().ok().filter(|ms| (1..=YEAR_MS).contains(ms)))
     }
 
-    fn count(&mut self, name: &'static str, default: u64) -> u64 {
+    pub(super) fn count(&mut self, name: &'static str, default: u64) -> u64 {
         self.value(name, COUNT, default, |text| text.parse().ok().filter(|count| *count <= 1_000_000_000))
     }
 
@@ -97,7 +103,7 @@ impl Reader<'_> {
         })
     }
 
-    fn secret(&mut self, name: &'static str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<Secret> {
         let found = self.text(name);
         if found.is_none() {
             self.missing.push(name);
@@ -105,7 +111,7 @@ impl Reader<'_> {
         found.map(Secret::new)
     }
 
-    fn key32(&mut self, name: &'static str) -> Option<Key32> {
+    pub(super) fn key32(&mut self, name: &'static str) -> Option<Key32> {
         let secret = self.secret(name)?;
         let key = parse_32_bytes(secret.reveal());
         if key.is_none() {
@@ -272,12 +278,31 @@ mod tests {
             ("DATA_KEY", "short"),
             ("ATTEST_REQUIRED", "everything"),
             ("RENDEZVOUS_KEEP_DEAD_DROPS", "1"),
+            ("PUSH_REGISTRATION_KEYS", "{\"zz\":\"zz\"}"),
+            ("PUSH_TRANSFER_KEY", "zz"),
+            ("FCM_SERVICE_ACCOUNT", "{}"),
+            ("APNS_KEY_ID", "zz"),
+            ("APNS_TEAM_ID", "0123456789A"),
+            ("PUSH_RATE_LIMIT", "1000"),
+            ("PUSH_RATE_LIMIT", "10/0"),
+            ("PUSH_WEB_HOSTS", "https://push.example"),
+            ("PUSH_VAPID_SUBJECT", "zz"),
+            ("FCM_BASE_URL", "zz"),
+            ("APNS_BASE_URL", "ftp://relay.example"),
+            ("DNS_QUERY_URL", "zz"),
         ] {
             let problems = read(&[(name, value)]).unwrap_err();
             assert_eq!(problems.len(), 1, "{name}");
             assert_eq!(problems[0].name, name);
             assert!(!problems[0].expected.contains("zz"), "{name}");
         }
+    }
+
+    #[test]
+    fn an_empty_resolver_switches_the_lookup_off_and_an_absent_one_does_not() {
+        assert_eq!(read(&[("DNS_QUERY_URL", "")]).unwrap().push.dns_query_url, None);
+        let resolver = read(&[]).unwrap().push.dns_query_url.unwrap();
+        assert_eq!(resolver, "https://cloudflare-dns.com/dns-query");
     }
 
     #[test]

@@ -1,0 +1,155 @@
+//! Names that only one server may hold: reserved before use, confirmed after the commit, released on failure.
+//!
+//! A crash in between leaves a reservation that is not confirmed. It lasts a minute; whoever wants the name after that
+//! makes the directory ask the server that reserved it, so that a name is never given away that is in use.
+
+use sha2::{Digest, Sha256};
+
+use super::uuid::Uuid;
+use crate::kernel::time::Timestamp;
+
+/// How many objects share the names.
+pub const SHARDS: u8 = 16;
+
+/// How long a reservation stands by itself. Units: milliseconds.
+pub const RESERVED_MS: u64 = 60_000;
+
+/// Servers that are told of one dead token.
+pub const HOLDERS_MAX: u64 = 100;
+
+/// New registrations from one client network within a day, so that nobody takes names wholesale.
+pub const REGISTRATIONS_PER_NETWORK: u64 = 100;
+
+/// The period of [`REGISTRATIONS_PER_NETWORK`]. Units: milliseconds.
+pub const REGISTRATIONS_PERIOD_MS: u64 = 24 * 3_600_000;
+
+/// Transfers begun from one client network within a minute, so that nobody enumerates names.
+pub const TRANSFERS_PER_MINUTE: u64 = 30;
+
+/// The object that keeps a name.
+///
+/// Shape: `00` … `15`.
+#[must_use]
+pub fn shard(kind: &str, name: &str) -> String {
+    let digest = Sha256::digest(format!("{kind}:{name}"));
+    let number = digest.first().copied().unwrap_or(0) % SHARDS;
+    format!("{number:02}")
+}
+
+/// What is kept of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The server.
+    pub server: Uuid,
+    /// How firmly.
+    pub hold: Hold,
+}
+
+/// How firmly a server holds a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is about to use it.
+    Reserved {
+        /// Until when this stands by itself.
+        until: Timestamp,
+    },
+    /// It uses it.
+    Confirmed,
+}
+
+/// What comes of a wish for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimPlan {
+    /// It is reserved now.
+    Reserve(Entry),
+    /// The server has it already.
+    Keep,
+    /// Another has it.
+    Taken,
+    /// Another had reserved it and never said whether it uses it.
+    Ask(Uuid),
+}
+
+/// Decides on a wish.
+#[must_use]
+pub fn decide_claim(now: Timestamp, entry: Option<&Entry>, server: &Uuid) -> ClaimPlan {
+    let reserve = || Entry { server: server.clone(), hold: Hold::Reserved { until: now.plus(RESERVED_MS) } };
+    match entry {
+        None => ClaimPlan::Reserve(reserve()),
+        Some(entry) if entry.server == *server => match entry.hold {
+            Hold::Confirmed => ClaimPlan::Keep,
+            Hold::Reserved { .. } => ClaimPlan::Reserve(reserve()),
+        },
+        Some(Entry { hold: Hold::Reserved { until }, server: other }) if *until <= now => ClaimPlan::Ask(other.clone()),
+        Some(_) => ClaimPlan::Taken,
+    }
+}
+
+/// What a name is after its holder settled it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettlePlan {
+    /// The server holds it.
+    Confirm(Entry),
+    /// Nobody does.
+    Remove,
+    /// As before: another's name is not touched.
+    Nothing,
+}
+
+/// Decides on a confirmation.
+#[must_use]
+pub fn decide_confirm(entry: Option<&Entry>, server: &Uuid) -> SettlePlan {
+    match entry {
+        Some(entry) if entry.server != *server || entry.hold == Hold::Confirmed => SettlePlan::Nothing,
+        _ => SettlePlan::Confirm(Entry { server: server.clone(), hold: Hold::Confirmed }),
+    }
+}
+
+/// Decides on a release.
+#[must_use]
+pub fn decide_release(entry: Option<&Entry>, server: &Uuid) -> SettlePlan {
+    match entry {
+        Some(entry) if entry.server == *server => SettlePlan::Remove,
+        _ => SettlePlan::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{ClaimPlan, Entry, Hold, RESERVED_MS, SettlePlan, decide_claim, decide_confirm, decide_release, shard};
+    use crate::kernel::time::Timestamp;
+    use crate::push::uuid::Uuid;
+
+    fn uuid(digit: u8) -> Uuid {
+        Uuid::parse(&format!("{digit}cde5f7a-1f7e-4978-9716-49f69ebfc9fe")).unwrap()
+    }
+
+    #[test]
+    fn a_name_has_one_holder_from_its_reservation_on() {
+        let now = Timestamp::from_millis(1_000_000);
+        let ClaimPlan::Reserve(entry) = decide_claim(now, None, &uuid(1)) else { panic!("free") };
+        assert_eq!(decide_claim(now, Some(&entry), &uuid(2)), ClaimPlan::Taken);
+        assert_eq!(decide_claim(now, Some(&entry), &uuid(1)), ClaimPlan::Reserve(entry.clone()));
+        assert_eq!(decide_claim(now.plus(RESERVED_MS), Some(&entry), &uuid(2)), ClaimPlan::Ask(uuid(1)));
+        let SettlePlan::Confirm(held) = decide_confirm(Some(&entry), &uuid(1)) else { panic!("confirmed") };
+        assert_eq!(decide_claim(now.plus(10 * RESERVED_MS), Some(&held), &uuid(2)), ClaimPlan::Taken);
+        assert_eq!(decide_claim(now, Some(&held), &uuid(1)), ClaimPlan::Keep);
+    }
+
+    #[test]
+    fn nobody_settles_anothers_name() {
+        let held = Entry { server: uuid(1), hold: Hold::Confirmed };
+        assert_eq!(decide_confirm(Some(&held), &uuid(2)), SettlePlan::Nothing);
+        assert_eq!(decide_release(Some(&held), &uuid(2)), SettlePlan::Nothing);
+        assert_eq!(decide_release(Some(&held), &uuid(1)), SettlePlan::Remove);
+        assert_eq!(decide_release(None, &uuid(1)), SettlePlan::Nothing);
+    }
+
+    #[test]
+    fn names_spread_over_all_shards() {
+        let shards: BTreeSet<String> = (0..500).map(|n| shard("hostname", &format!("chat{n}.example.org"))).collect();
+        assert_eq!(shards.len(), 16);
+    }
+}

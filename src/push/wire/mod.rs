@@ -1,0 +1,3 @@
+//! Bytes ↔ values of push.
+
+pub mod provider;
