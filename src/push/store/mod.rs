@@ -1,0 +1,6 @@
+//! SQL ↔ values of push.
+
+pub mod audit;
+pub mod counts;
+pub mod realms;
+pub mod uploads;
