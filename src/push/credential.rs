@@ -50,11 +50,7 @@ pub fn parse_basic(header: Option<&str>) -> Result<Credentials, Refusal> {
     if username.contains('@') {
         return Err(Refusal::UserKey);
     }
-    Ok(Credentials {
-        username: username.to_owned(),
-        uuid: Uuid::parse(username),
-        key: Secret::new(key.to_owned()),
-    })
+    Ok(Credentials { username: username.to_owned(), uuid: Uuid::parse(username), key: Secret::new(key.to_owned()) })
 }
 
 /// What is kept of a key. Keys are long and random, so a plain hash tells nothing of them.

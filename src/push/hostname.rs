@@ -60,9 +60,9 @@ pub fn is_domain(host: &str) -> bool {
 /// Whether this machine is meant.
 #[must_use]
 pub fn is_loopback(hostname: &str) -> bool {
-    let host = hostname.rsplit_once(':').map_or(hostname, |(host, port)| {
-        if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { hostname }
-    });
+    let host = hostname
+        .rsplit_once(':')
+        .map_or(hostname, |(host, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { hostname });
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -88,12 +88,26 @@ mod tests {
 
     #[test]
     fn hosts_are_what_a_url_takes_as_authority() {
-        for good in ["example.com", "chat.Example.com:8443", "localhost", "127.0.0.1:9991", "[::1]:80", "xn--bcher-kva.ch"] {
+        for good in
+            ["example.com", "chat.Example.com:8443", "localhost", "127.0.0.1:9991", "[::1]:80", "xn--bcher-kva.ch"]
+        {
             assert_eq!(check_hostname(good), Ok(good.to_lowercase()), "{good}");
         }
-        for bad in ["", "invalid-host", "a b.com", "-a.com", "a..com", "user@example.com", "example.com:", "example.com:99999",
-            "[::1", "[zz]", "example.c", "1.2.3", "example.com:80:80"]
-        {
+        for bad in [
+            "",
+            "invalid-host",
+            "a b.com",
+            "-a.com",
+            "a..com",
+            "user@example.com",
+            "example.com:",
+            "example.com:99999",
+            "[::1",
+            "[zz]",
+            "example.c",
+            "1.2.3",
+            "example.com:80:80",
+        ] {
             assert_eq!(check_hostname(bad), Err(Refusal::HostnameInvalid { hostname: bad.to_owned() }), "{bad}");
         }
         for parts in ["example.com/path", "example.com?q", "example.com#f", "https://example.com"] {
@@ -103,7 +117,8 @@ mod tests {
 
     #[test]
     fn only_public_hosts_are_connected_to() {
-        for inside in ["localhost", "10.0.0.1", "127.0.0.1:9991", "[::1]", "[fd00::1]:80", "db.internal", "a.local:80"] {
+        for inside in ["localhost", "10.0.0.1", "127.0.0.1:9991", "[::1]", "[fd00::1]:80", "db.internal", "a.local:80"]
+        {
             assert!(!may_be_public(inside), "{inside}");
         }
         for outside in ["chat.example.com", "1.1.1.1", "[2606:4700::1111]:443"] {

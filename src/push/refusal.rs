@@ -1,5 +1,8 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
+use super::provider::legacy::LegacyError;
+use super::upload::UploadError;
+
 /// Where in a request a value stands.
 ///
 /// Shape: `realms[0]["org_type"]`: the variable's name, then keys and indices.
@@ -94,20 +97,36 @@ pub enum Refusal {
     BadAuthorization,
     NotBasic,
     UserKey,
-    NotRegistered { username: String },
-    WrongKey { uuid: String },
+    NotRegistered {
+        username: String,
+    },
+    WrongKey {
+        uuid: String,
+    },
     Deactivated,
     /// Units: milliseconds.
-    RateLimited { retry_after_ms: u64 },
+    RateLimited {
+        retry_after_ms: u64,
+    },
     // Registration.
-    HostnameParts { hostname: String },
-    HostnameInvalid { hostname: String },
+    HostnameParts {
+        hostname: String,
+    },
+    HostnameInvalid {
+        hostname: String,
+    },
     Email(EmailError),
     InvalidUuid,
-    RegisterWrongKey { uuid: String },
+    RegisterWrongKey {
+        uuid: String,
+    },
     RegisterDeactivated,
-    HostnameTaken { hostname: String },
-    NotYetRegistered { hostname: String },
+    HostnameTaken {
+        hostname: String,
+    },
+    NotYetRegistered {
+        hostname: String,
+    },
     RegistrationNotFound,
     TransferLimit,
     Transfer(TransferError),
@@ -125,18 +144,27 @@ pub enum Refusal {
     ForeignRealm,
     UnknownRealm,
     DuplicateRealm,
+    // Uploads.
+    Upload(UploadError),
     // Sending.
-    FcmPriority { value: String },
-    FcmOptions { json: String },
+    Legacy(LegacyError),
+    BasePayload,
+    KindMismatch {
+        place: Place,
+    },
     NotAllowedOld,
-    NotAllowed { message: String },
+    NotAllowed {
+        message: String,
+    },
     QueueFull,
     // Sealed registrations.
     SealedKey,
     Sealed,
     SealedExpired,
     // Ourselves.
-    NotConfigured { setting: &'static str },
+    NotConfigured {
+        setting: &'static str,
+    },
     Busy,
     NotFound,
 }
@@ -144,6 +172,15 @@ pub enum Refusal {
 impl From<ParameterError> for Refusal {
     fn from(error: ParameterError) -> Self {
         Self::Parameter(error)
+    }
+}
+
+impl From<UploadError> for Refusal {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooManyRows { retry_after_ms } => Self::RateLimited { retry_after_ms },
+            error => Self::Upload(error),
+        }
     }
 }
 

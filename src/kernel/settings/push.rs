@@ -10,7 +10,7 @@ const APNS_BASE: &str = "https://api.push.apple.com";
 const DNS_QUERY: &str = "https://cloudflare-dns.com/dns-query";
 
 /// Push services that browsers use. A subscription that names another host is refused, because its URL is a client's.
-const WEB_HOSTS: &str = "fcm.googleapis.com,updates.push.services.mozilla.com,*.push.apple.com,*.notify.windows.com";
+const WEB_HOSTS: &str = "fcm.googleapis.com,push.services.mozilla.com,notify.windows.com,push.apple.com";
 
 /// Push bouncer.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct PushSettings {
     pub fcm: Option<FcmAccount>,
     pub apns: Option<ApnsKey>,
     pub vapid: Option<VapidKey>,
-    /// Hosts of push services; one that begins with `*.` stands for all below it.
+    /// Hosts of push services; each stands for those below it too.
     pub web_hosts: Vec<String>,
     pub rate_limit: PushRate,
     pub transfer_daily_max: u64,
@@ -134,14 +134,16 @@ impl Reader<'_> {
         let split = |text: &str| -> Vec<String> {
             text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).collect()
         };
-        let is_host = |host: &str| {
-            let bare = host.strip_prefix("*.").unwrap_or(host);
-            bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':'))
-        };
-        self.value(name, "host names separated by commas; *.example.org for all below it", split(WEB_HOSTS), |text| {
-            let hosts = split(text);
-            hosts.iter().all(|host| is_host(host)).then_some(hosts)
-        })
+        let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        self.value(
+            name,
+            "host names separated by commas; each stands for those below it too",
+            split(WEB_HOSTS),
+            |text| {
+                let hosts = split(text);
+                hosts.iter().all(|host| is_host(host)).then_some(hosts)
+            },
+        )
     }
 
     fn registration_keys(&mut self, name: &'static str) -> Vec<RegistrationKey> {

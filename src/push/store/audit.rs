@@ -18,7 +18,7 @@ const REALM_PAGE: &str = "SELECT * FROM (SELECT audit_id, event_time, backfilled
 
 /// An entry as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditLine {
+pub(in crate::push) struct AuditLine {
     /// Its place.
     pub audit_id: i64,
     /// When it happened.
@@ -39,7 +39,7 @@ pub struct AuditLine {
 
 /// Adds an entry; `extra` is what changed, encoded.
 #[must_use]
-pub fn add(entry: &Entry, extra: String, actor: &Actor, now: Timestamp) -> Statement {
+pub(in crate::push) fn add(entry: &Entry, extra: String, actor: &Actor, now: Timestamp) -> Statement {
     let event = entry.event.number(&entry.scope);
     match &entry.scope {
         Scope::Server => {
@@ -60,12 +60,12 @@ pub fn add(entry: &Entry, extra: String, actor: &Actor, now: Timestamp) -> State
 }
 
 /// The server's entries after one, oldest first.
-pub fn load_server_page(sql: &dyn Sql, after: i64, limit: u64) -> Result<Vec<AuditLine>, Fault> {
+pub(in crate::push) fn load_server_page(sql: &dyn Sql, after: i64, limit: u64) -> Result<Vec<AuditLine>, Fault> {
     sql.read(Statement::new(SERVER_PAGE, vec![after.into(), limit.into()]))?.iter().map(line).collect()
 }
 
 /// An organization's entries after one, oldest first. Rows that its server uploaded are known by its number.
-pub fn load_realm_page(
+pub(in crate::push) fn load_realm_page(
     sql: &dyn Sql,
     uuid: &str,
     number: Option<i64>,

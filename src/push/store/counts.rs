@@ -8,10 +8,10 @@ use crate::push::store::uploads::{count_removed, load_kept};
 use crate::push::upload::Table;
 
 /// The realm id under which the server's own counts stand.
-pub const SERVER: i64 = 0;
+pub(in crate::push) const SERVER: i64 = 0;
 
 /// Rows removed per alarm and table.
-pub const SWEPT_MAX: u64 = 5_000;
+pub(in crate::push) const SWEPT_MAX: u64 = 5_000;
 
 const ADD: &str = "INSERT INTO own_count (realm_id, property, end_time, value) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
@@ -40,7 +40,7 @@ const REMOVE_AUDIT: &str = "DELETE FROM realm_audit WHERE remote_id IS NOT NULL 
 
 /// A row of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
+pub(in crate::push) struct Point {
     /// What is counted.
     pub property: String,
     /// Of which part.
@@ -53,7 +53,7 @@ pub struct Point {
 
 /// Which rows of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
+pub(in crate::push) struct Window {
     /// After this end and subgroup.
     pub after: (Timestamp, String),
     /// Up to this end.
@@ -64,20 +64,20 @@ pub struct Window {
 
 /// Adds to our own counts of the day. Nothing is written for nothing.
 #[must_use]
-pub fn add(realm_id: i64, own: Own, count: u64, now: Timestamp) -> Option<Statement> {
+pub(in crate::push) fn add(realm_id: i64, own: Own, count: u64, now: Timestamp) -> Option<Statement> {
     let params = vec![realm_id.into(), own.property().into(), day_end(now).into(), count.into()];
     (count > 0).then(|| Statement::new(ADD, params))
 }
 
 /// Our own series of an organization, or of the server.
-pub fn load_own(sql: &dyn Sql, realm_id: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
+pub(in crate::push) fn load_own(sql: &dyn Sql, realm_id: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
     let params =
         vec![realm_id.into(), property.into(), window.after.0.into(), window.to.into(), window.limit.into()];
     sql.read(Statement::new(OWN_SERIES, params))?.iter().map(point).collect()
 }
 
 /// An uploaded series of an organization.
-pub fn load_realm(sql: &dyn Sql, number: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
+pub(in crate::push) fn load_realm(sql: &dyn Sql, number: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
     let (after, subgroup) = &window.after;
     let params = vec![
         number.into(),
@@ -91,7 +91,7 @@ pub fn load_realm(sql: &dyn Sql, number: i64, property: &str, window: &Window) -
 }
 
 /// An uploaded series of the whole installation.
-pub fn load_installation(sql: &dyn Sql, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
+pub(in crate::push) fn load_installation(sql: &dyn Sql, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
     let (after, subgroup) = &window.after;
     let params =
         vec![property.into(), (*after).into(), subgroup.as_str().into(), window.to.into(), window.limit.into()];
@@ -109,7 +109,7 @@ fn point(row: &Row) -> Result<Point, Fault> {
 
 /// What a sweep of counts and uploaded audit rows would remove.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sweep {
+pub(in crate::push) struct Sweep {
     /// The statements.
     pub batch: Vec<Statement>,
     /// Whether there may be more.
@@ -119,14 +119,14 @@ pub struct Sweep {
 /// Whether a sweep has left something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Again {
+pub(in crate::push) enum Again {
     #[default]
     Done,
     Soon,
 }
 
 /// Removes counts that ended before `before`, and the oldest rows of tables that are too long.
-pub fn sweep(sql: &dyn Sql, before: Timestamp, audit_rows_max: u64) -> Result<Sweep, Fault> {
+pub(in crate::push) fn sweep(sql: &dyn Sql, before: Timestamp, audit_rows_max: u64) -> Result<Sweep, Fault> {
     let mut sweep = Sweep::default();
     for (table, count, remove) in [
         (Table::RealmCounts, OLD_REALM_COUNTS, REMOVE_REALM_COUNTS),

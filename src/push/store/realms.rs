@@ -24,7 +24,7 @@ const COUNT: &str = "SELECT count(*) FROM realm";
 
 /// An organization's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RealmRow {
+pub(in crate::push) struct RealmRow {
     /// Its row's id.
     pub realm_id: i64,
     /// Its name.
@@ -57,7 +57,7 @@ pub struct RealmRow {
 
 /// What is written of an organization's profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProfileText<'a> {
+pub(in crate::push) struct ProfileText<'a> {
     /// The whole, as JSON.
     pub text: &'a str,
     /// Its host.
@@ -67,17 +67,17 @@ pub struct ProfileText<'a> {
 }
 
 /// At most `limit` organizations after one, in the order in which they came.
-pub fn load_page(sql: &dyn Sql, after: i64, limit: u64) -> Result<Vec<RealmRow>, Fault> {
+pub(in crate::push) fn load_page(sql: &dyn Sql, after: i64, limit: u64) -> Result<Vec<RealmRow>, Fault> {
     sql.read(Statement::new(COLUMNS, vec![after.into(), limit.into()]))?.iter().map(parse).collect()
 }
 
 /// The organization of a name.
-pub fn load(sql: &dyn Sql, uuid: &str) -> Result<Option<RealmRow>, Fault> {
+pub(in crate::push) fn load(sql: &dyn Sql, uuid: &str) -> Result<Option<RealmRow>, Fault> {
     sql.read(Statement::new(BY_UUID, vec![uuid.into()]))?.first().map(parse).transpose()
 }
 
 /// How many there are.
-pub fn count(sql: &dyn Sql) -> Result<u64, Fault> {
+pub(in crate::push) fn count(sql: &dyn Sql) -> Result<u64, Fault> {
     let rows = sql.read(Statement::plain(COUNT))?;
     rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))?.unsigned(0)
 }
@@ -109,7 +109,7 @@ fn parse(row: &Row) -> Result<RealmRow, Fault> {
 
 /// Adds an organization.
 #[must_use]
-pub fn add(
+pub(in crate::push) fn add(
     uuid: &Uuid,
     number: i64,
     profile: ProfileText<'_>,
@@ -132,7 +132,7 @@ pub fn add(
 
 /// Changes an organization.
 #[must_use]
-pub fn update(
+pub(in crate::push) fn update(
     realm_id: i64,
     number: Option<i64>,
     profile: ProfileText<'_>,
@@ -153,18 +153,18 @@ pub fn update(
 
 /// Changes what an organization may use.
 #[must_use]
-pub fn set_plan_type(uuid: &Uuid, plan_type: PlanType, now: Timestamp) -> Statement {
+pub(in crate::push) fn set_plan_type(uuid: &Uuid, plan_type: PlanType, now: Timestamp) -> Statement {
     Statement::new(SET_PLAN_TYPE, vec![uuid.as_str().into(), plan_type.number().into(), now.into()])
 }
 
 /// Changes what the server may use.
 #[must_use]
-pub fn set_server_plan_type(plan_type: PlanType, now: Timestamp) -> Statement {
+pub(in crate::push) fn set_server_plan_type(plan_type: PlanType, now: Timestamp) -> Statement {
     Statement::new(SET_SERVER_PLAN_TYPE, vec![plan_type.number().into(), now.into()])
 }
 
 /// What the server may use.
-pub fn load_server_plan_type(sql: &dyn Sql) -> Result<PlanType, Fault> {
+pub(in crate::push) fn load_server_plan_type(sql: &dyn Sql) -> Result<PlanType, Fault> {
     let rows = sql.read(Statement::plain(SERVER_PLAN_TYPE))?;
     let Some(row) = rows.first() else { return Ok(PlanType::SelfManaged) };
     PlanType::parse(row.unsigned(0)?).ok_or_else(|| Fault::Corrupt(String::from("the server's plan type")))
@@ -172,6 +172,6 @@ pub fn load_server_plan_type(sql: &dyn Sql) -> Result<PlanType, Fault> {
 
 /// Removes an organization that has moved away.
 #[must_use]
-pub fn remove(realm_id: i64) -> Statement {
+pub(in crate::push) fn remove(realm_id: i64) -> Statement {
     Statement::new(REMOVE, vec![realm_id.into()])
 }

@@ -126,11 +126,9 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::InvalidUuid => bad("Invalid UUID"),
         R::RegisterWrongKey { uuid } => (400, "INVALID_ZULIP_SERVER", wrong_key(uuid)),
         R::RegisterDeactivated => (401, "REALM_DEACTIVATED", DEACTIVATED.to_owned()),
-        R::HostnameTaken { hostname } => (
-            400,
-            "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR",
-            format!("A server with hostname {hostname} already exists"),
-        ),
+        R::HostnameTaken { hostname } => {
+            (400, "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR", format!("A server with hostname {hostname} already exists"))
+        }
         R::NotYetRegistered { hostname } => bad(&format!("{hostname} not yet registered")),
         R::RegistrationNotFound => bad("Registration not found for this hostname"),
         R::TransferLimit => (429, "RATE_LIMIT_HIT", TRANSFER_LIMIT.to_owned()),
@@ -150,8 +148,10 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::ForeignRealm => (403, "REMOTE_REALM_SERVER_MISMATCH_ERROR", FOREIGN_REALM.to_owned()),
         R::UnknownRealm => (403, "MISSING_REMOTE_REALM", String::from("Organization not registered")),
         R::DuplicateRealm => bad("Duplicate registration detected."),
-        R::FcmPriority { value } => bad(&format!("Invalid GCM option to bouncer: priority '{value}'")),
-        R::FcmOptions { json } => bad(&format!("Invalid GCM options to bouncer: {json}")),
+        R::Upload(error) => bad(&error.sentence()),
+        R::Legacy(error) => bad(&error.sentence()),
+        R::BasePayload => bad("base_payload must name realm_name and realm_url"),
+        R::KindMismatch { place } => bad(&format!("{} is for another kind of device", place.0)),
         R::NotAllowedOld => (400, "INVALID_ZULIP_SERVER", NO_PLAN.to_owned()),
         R::NotAllowed { message } => {
             (400, "PUSH_NOTIFICATIONS_DISALLOWED", format!("{NO_PLAN} Reason provided by the server: {message}"))

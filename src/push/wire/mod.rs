@@ -1,8 +1,15 @@
 //! Bytes ↔ values of push.
 
 pub mod audit;
+pub mod answer;
 pub mod envelope;
 pub mod form;
+pub mod host;
+pub mod parcel;
 pub mod provider;
 pub mod realm_report;
+pub mod request;
+pub mod resolver;
+pub mod send;
+pub mod service;
 pub mod upload;

@@ -1,0 +1,377 @@
+//! One self-hosted server as an object: parse → load → decide → commit → answer.
+
+mod account;
+mod analytics;
+mod courier;
+mod devices;
+mod directory;
+mod duties;
+mod learn;
+mod notify;
+mod permit;
+mod sealed;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub(in crate::push) use courier::vapid_public_key;
+pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
+
+use super::credential::parse_basic;
+use super::rate::{SlidingLog, Standing};
+use super::realm::RealmStanding;
+use super::refusal::Refusal;
+use super::registration::Registered;
+use super::sealed_device::EXPIRED_KEPT_MS;
+use super::store;
+use super::uuid::Uuid;
+use super::wire::envelope;
+use super::wire::service::{self, Name, NameKind};
+use crate::kernel::errand::{Outcome, Ticket};
+use crate::kernel::fault::Fault;
+use crate::kernel::migration::Migration;
+use crate::kernel::object::{Answer, Call, Object, Principal, Restored, Turn};
+use crate::kernel::operation::Operation;
+use crate::kernel::reply::Reply;
+use crate::kernel::settings::Settings;
+use crate::kernel::sql::{Sql, Statement};
+use crate::kernel::time::Timestamp;
+use courier::Courier;
+use duties::Duties;
+use learn::{Halt, Learned, Question};
+
+/// Schema versions of a remote server's object.
+pub const MIGRATIONS: &[Migration] = store::server::MIGRATIONS;
+
+/// Calls that wait at once; more are asked to come back.
+const PENDING_MAX: usize = 1_000;
+
+/// How long it is remembered whose a realm is that is not this server's. Units: milliseconds.
+const REALM_MEMORY_MS: u64 = 60_000;
+
+/// How many of them.
+const REALM_MEMORY_MAX: usize = 1_000;
+
+/// Dead devices forgotten per alarm.
+const SWEPT_MAX: u64 = 500;
+
+/// How a run ends well.
+enum Done {
+    /// With an answer.
+    Reply(Reply),
+    /// With notifications under way; the answer follows under this ticket.
+    Underway(Ticket),
+}
+
+/// A call that waits for an answer to its question.
+struct Pending {
+    call: Call,
+    learned: Learned,
+    question: Question,
+}
+
+/// What a ticket stands for.
+enum UnderWay {
+    Learning(Box<Pending>),
+    Duty(i64),
+    Send(i64),
+    Sign(String),
+    Access,
+}
+
+/// One self-hosted server.
+pub struct RemoteServer {
+    settings: Rc<Settings>,
+    server: Option<Registered>,
+    rate: SlidingLog,
+    next_ticket: u32,
+    under_way: BTreeMap<Ticket, UnderWay>,
+    /// Whose realms are that are not this server's.
+    strangers: BTreeMap<Uuid, (RealmStanding, Timestamp)>,
+    courier: Courier,
+    duties: Duties,
+    sweep_at: Option<Timestamp>,
+}
+
+impl RemoteServer {
+    /// The server as it was stored.
+    ///
+    /// Errors: [`Fault::Storage`]; [`Fault::Corrupt`] when the storage holds what this code never writes.
+    pub fn load(
+        settings: Rc<Settings>,
+        sql: &dyn Sql,
+        now: Timestamp,
+        _restored: Vec<Restored>,
+    ) -> Result<Self, Fault> {
+        let rate = settings.push.rate_limit;
+        let mut object = Self {
+            server: store::server::load(sql)?,
+            rate: SlidingLog::new(rate.requests, rate.window_s.saturating_mul(1_000)),
+            next_ticket: 1,
+            under_way: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            courier: Courier::load(&settings, sql)?,
+            duties: Duties::load(sql)?,
+            sweep_at: None,
+            settings,
+        };
+        object.refresh(sql, now)?;
+        Ok(object)
+    }
+
+    const fn ticket(&mut self) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        ticket
+    }
+
+    /// Commits, and reads when the alarm is needed next.
+    fn commit(&mut self, turn: &Turn<'_>, batch: Vec<Statement>) -> Result<(), Fault> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        turn.commit(batch)?;
+        self.refresh(turn.sql, turn.now)
+    }
+
+    fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
+        self.courier.refresh(sql, now)?;
+        self.duties.refresh(sql)?;
+        self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
+        Ok(())
+    }
+
+    /// Runs a call with what it has learned, and asks what it still needs to know.
+    fn run(&mut self, turn: &mut Turn<'_>, call: &Call, mut learned: Learned) -> Result<Answer, Fault> {
+        let outcome = self.step(turn, call, &mut learned);
+        let refusal = match outcome {
+            Ok(Done::Reply(reply)) => return Ok(Answer::Now(self.dress(turn.now, call, &learned, reply))),
+            Ok(Done::Underway(ticket)) => return Ok(Answer::Later(ticket)),
+            Err(Halt::Fault(fault)) => return Err(fault),
+            Err(Halt::Need(_)) if self.under_way.len() >= PENDING_MAX => Refusal::Busy,
+            Err(Halt::Need(question)) => {
+                let Some(server) = self.name_of(call) else {
+                    return Ok(Answer::Now(envelope::refused(&Refusal::Busy)));
+                };
+                let errand = learn::errand(&question, &self.settings, &server, call)?;
+                let ticket = self.ticket();
+                turn.ask(ticket, errand);
+                let pending = Pending { call: call.clone(), learned, question };
+                self.under_way.insert(ticket, UnderWay::Learning(Box::new(pending)));
+                return Ok(Answer::Later(ticket));
+            }
+            Err(Halt::Refused(refusal)) => refusal,
+        };
+        self.give_back(turn, call, &learned)?;
+        let reply = envelope::refused(&refusal);
+        Ok(Answer::Now(self.dress(turn.now, call, &learned, reply)))
+    }
+
+    /// This server's uuid: as registered, or as it is about to be.
+    fn name_of(&self, call: &Call) -> Option<Uuid> {
+        let known = self.server.as_ref().map(|server| server.uuid.clone());
+        known.or_else(|| super::wire::request::parse_registration(call).ok().map(|registration| registration.uuid))
+    }
+
+    /// Headers that depend on who called.
+    #[allow(clippy::unused_self, reason = "reads like the other steps")]
+    fn dress(&self, now: Timestamp, call: &Call, learned: &Learned, reply: Reply) -> Reply {
+        let is_open = matches!(call.operation, Operation::PushServerRegister | Operation::Probe);
+        if is_open || call.principal == Principal::Service {
+            return reply;
+        }
+        dress(reply, learned.standing.flatten(), now)
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &mut Learned) -> Result<Done, Halt> {
+        let now = turn.now;
+        let reply = match call.operation {
+            Operation::Probe => {
+                store::probe(turn.sql)?;
+                Reply::json_text(String::from(r#"{"ok":true}"#))
+            }
+            Operation::PushLookup | Operation::PushTokenDead | Operation::PushTransferKey => {
+                if call.principal != Principal::Service {
+                    return Err(Refusal::NotFound.into());
+                }
+                self.serve(turn, call)?
+            }
+            Operation::PushServerRegister => self.register(turn, call, learned)?,
+            _ => {
+                self.authenticate(now, call, learned)?;
+                return self.authenticated(turn, call, learned);
+            }
+        };
+        Ok(Done::Reply(reply))
+    }
+
+    fn authenticated(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &mut Learned) -> Result<Done, Halt> {
+        let reply = match call.operation {
+            Operation::PushServerDeactivate => self.deactivate(turn, call)?,
+            Operation::PushDeviceRegister => self.register_device(turn, call, learned)?,
+            Operation::PushDeviceUnregister => self.unregister_device(turn, call, learned)?,
+            Operation::PushDeviceUnregisterAll => self.unregister_all(turn, call, learned)?,
+            Operation::PushSealedRegister => self.register_sealed(turn, call, learned)?,
+            Operation::PushSealedUnregister => self.unregister_sealed(turn, call, learned)?,
+            Operation::PushAnalytics => self.upload(turn, call, learned)?,
+            Operation::PushAnalyticsStatus => self.analytics_status(turn, call)?,
+            Operation::PushNotify => return self.notify(turn, call, learned),
+            Operation::PushTestNotification => return self.try_out(turn, call, learned),
+            Operation::PushSealedNotify => return self.notify_sealed(turn, call, learned),
+            _ => return Err(Refusal::NotFound.into()),
+        };
+        Ok(Done::Reply(reply))
+    }
+
+    /// Who calls, and whether not too often. A server that was never registered leaves no trace.
+    fn authenticate(&mut self, now: Timestamp, call: &Call, learned: &mut Learned) -> Result<(), Refusal> {
+        let credentials = parse_basic(call.authorization.as_deref())?;
+        let server = self.server.as_ref().filter(|server| credentials.uuid.as_ref() == Some(&server.uuid));
+        let Some(server) = server else {
+            return Err(Refusal::NotRegistered { username: credentials.username });
+        };
+        server.admit(&credentials.key, now)?;
+        if learned.standing.is_some() {
+            return Ok(());
+        }
+        match self.rate.admit(now) {
+            Ok(standing) => learned.standing = Some(standing),
+            Err(standing) => {
+                learned.standing = Some(Some(standing));
+                return Err(Refusal::RateLimited { retry_after_ms: standing.reset_ms });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose a realm is.
+    fn standing_of(&mut self, turn: &Turn<'_>, realm: &Uuid, learned: &Learned) -> Result<RealmStanding, Halt> {
+        if let Some(realm_id) = store::server::load_realm(turn.sql, realm)? {
+            return Ok(RealmStanding::Ours(realm_id));
+        }
+        if let Some((standing, until)) = self.strangers.get(realm)
+            && turn.now < *until
+        {
+            return Ok(*standing);
+        }
+        let name = Name { kind: NameKind::Realm, name: realm.to_string() };
+        let holder = learned.holder(&name)?;
+        let own = self.server.as_ref().map(|server| &server.uuid);
+        let standing = match holder {
+            Some(holder) if Some(&holder) != own => RealmStanding::Foreign,
+            _ => RealmStanding::Unknown,
+        };
+        if self.strangers.len() >= REALM_MEMORY_MAX {
+            self.strangers.clear();
+        }
+        self.strangers.insert(realm.clone(), (standing, turn.now.plus(REALM_MEMORY_MS)));
+        Ok(standing)
+    }
+
+    /// The row of the realm that a request may name. Unknown ones count as none.
+    fn optional_realm(
+        &mut self,
+        turn: &Turn<'_>,
+        realm: Option<&Uuid>,
+        learned: &Learned,
+    ) -> Result<Option<i64>, Halt> {
+        let Some(realm) = realm else { return Ok(None) };
+        match self.standing_of(turn, realm, learned)? {
+            RealmStanding::Ours(realm_id) => Ok(Some(realm_id)),
+            RealmStanding::Foreign => Err(Refusal::ForeignRealm.into()),
+            RealmStanding::Unknown => Ok(None),
+        }
+    }
+
+    /// The row of the realm that a request must name.
+    fn required_realm(&mut self, turn: &Turn<'_>, realm: &Uuid, learned: &Learned) -> Result<i64, Halt> {
+        self.optional_realm(turn, Some(realm), learned)?.ok_or_else(|| Refusal::UnknownRealm.into())
+    }
+
+    /// The time of the server's last request, if it is worth writing.
+    fn touch(&mut self, now: Timestamp) -> Option<Statement> {
+        let server = self.server.as_mut().filter(|server| server.is_stale(now))?;
+        server.seen_at = Some(now);
+        Some(store::server::see(now))
+    }
+
+    /// Calls of other objects.
+    fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
+        let reply = match call.operation {
+            Operation::PushLookup => {
+                let name: Name = service::parse(call)?;
+                let granted = match name.kind {
+                    NameKind::Hostname => self.server.as_ref().is_some_and(|server| server.holds(&name.name)),
+                    NameKind::Realm => match Uuid::parse(&name.name) {
+                        Some(realm) => store::server::load_realm(turn.sql, &realm)?.is_some(),
+                        None => false,
+                    },
+                    NameKind::Token | NameKind::Network | NameKind::Common => false,
+                };
+                service::answer(&service::Granted { granted })?
+            }
+            Operation::PushTokenDead => self.bury(turn, &service::parse(call)?)?,
+            _ => self.hand_over(turn, &service::parse(call)?)?,
+        };
+        Ok(reply)
+    }
+}
+
+fn dress(reply: Reply, standing: Option<Standing>, now: Timestamp) -> Reply {
+    envelope::uncached(envelope::with_rate(reply, standing, now))
+}
+
+impl Object for RemoteServer {
+    fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        self.run(turn, call, Learned::default())
+    }
+
+    fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        match self.under_way.remove(&ticket) {
+            None => Ok(()),
+            Some(UnderWay::Duty(duty_id)) => self.duty_told(turn, duty_id, &outcome),
+            Some(UnderWay::Send(delivery_id)) => self.send_told(turn, delivery_id, &outcome),
+            Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
+            Some(UnderWay::Access) => self.access_told(turn, &outcome),
+            Some(UnderWay::Learning(pending)) => {
+                let Pending { call, mut learned, question } = *pending;
+                let answer = match learned.learn(question, &outcome) {
+                    Ok(()) => self.run(turn, &call, learned)?,
+                    Err(refusal) => {
+                        self.give_back(turn, &call, &learned)?;
+                        let reply = envelope::refused(&refusal);
+                        Answer::Now(self.dress(turn.now, &call, &learned, reply))
+                    }
+                };
+                match answer {
+                    Answer::Now(reply) => turn.answer(ticket, reply),
+                    Answer::Later(later) => self.rename(turn, later, ticket),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let now = turn.now;
+        let mut batch = Vec::new();
+        self.resume_deliveries(turn, &mut batch)?;
+        self.resume_duties(turn, &mut batch)?;
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            let before = now.minus(EXPIRED_KEPT_MS);
+            let swept = store::sealed::count_expired(turn.sql, before, SWEPT_MAX)?;
+            if swept > 0 {
+                batch.push(store::sealed::sweep(before, SWEPT_MAX));
+                batch.push(store::device::add(0, -i64::try_from(swept).unwrap_or(0)));
+            }
+        }
+        self.pump(turn, &mut batch)?;
+        turn.commit(batch)?;
+        self.refresh(turn.sql, now)?;
+        self.answer_ripe(turn)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        [self.courier.wake_at(), self.duties.wake_at(), self.sweep_at].into_iter().flatten().min()
+    }
+}
