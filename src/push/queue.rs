@@ -4,7 +4,7 @@
 //! crash at any moment loses nothing, and repeats only what was under way.
 
 use super::device::Token;
-use super::provider::retry::{Course, Next, next};
+use super::provider::retry::{ATTEMPTS_MAX, Course, DELAY_MS_MAX, Next, next};
 use super::provider::{RetryBase, Verdict};
 use crate::kernel::entropy::Entropy;
 use crate::kernel::time::Timestamp;
@@ -83,8 +83,18 @@ pub fn decide_fate(now: Timestamp, delivery: &Delivery, verdict: Verdict, entrop
     let course = Course { begun: delivery.begun_at, ttl_ms: u64::MAX, attempts: delivery.attempts };
     match next(&course, base, after_ms, now, entropy) {
         Next::At(at) => Fate::Again(at),
+        Next::GiveUp if delivery.attempts >= ATTEMPTS_MAX => patient(now, &course, after_ms, entropy),
         Next::GiveUp => Fate::Dropped,
     }
+}
+
+/// After the quick tries come slow ones, to the end of the course: an outage is not the notification's fault, and what a
+/// provider refuses for the notification's own sake is not tried again at all.
+fn patient(now: Timestamp, course: &Course, after_ms: Option<u64>, entropy: &mut dyn Entropy) -> Fate {
+    let half_ms = DELAY_MS_MAX / 2;
+    let drawn = half_ms + u64::from(entropy.below(u32::try_from(half_ms).unwrap_or(u32::MAX)));
+    let at = now.plus(drawn.max(after_ms.unwrap_or(0)));
+    if at > course.ends() { Fate::Dropped } else { Fate::Again(at) }
 }
 
 /// Something that another object must be told.
@@ -139,4 +149,67 @@ pub const fn duty_delay_ms(attempts: u32) -> u64 {
     let doublings = if attempts > 5 { 5 } else { attempts };
     let delay = 10_000 << doublings;
     if delay > DUTY_DELAY_MS_MAX { DUTY_DELAY_MS_MAX } else { delay }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delivery, Fate, Path, decide_fate};
+    use crate::kernel::entropy::SeededEntropy;
+    use crate::kernel::time::Timestamp;
+    use crate::push::device::Token;
+    use crate::push::provider::retry::COURSE_MS_MAX;
+    use crate::push::provider::{Kind, RetryBase, Verdict};
+
+    const BEGUN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn delivery(attempts: u32) -> Delivery {
+        Delivery {
+            delivery_id: 1,
+            path: Path::Legacy,
+            device_id: 1,
+            token: Token { kind: Kind::Fcm, token: String::from("t"), app_id: None },
+            registered_at: BEGUN,
+            parcel: String::new(),
+            begun_at: BEGUN,
+            attempts,
+        }
+    }
+
+    #[test]
+    fn an_outage_of_most_of_an_hour_loses_nothing() {
+        let mut entropy = SeededEntropy::new(1);
+        for base in [RetryBase::Network, RetryBase::Server, RetryBase::Quota] {
+            let (mut now, mut attempts) = (BEGUN, 1);
+            while now < BEGUN.plus(COURSE_MS_MAX - 600_000) {
+                let verdict = Verdict::Retry { after_ms: None, base };
+                let Fate::Again(at) = decide_fate(now, &delivery(attempts), verdict, &mut entropy) else {
+                    panic!("given up after {} ms and {attempts} tries", now.since(BEGUN));
+                };
+                (now, attempts) = (at.plus(1), attempts + 1);
+            }
+            assert!(attempts < 40, "{attempts} tries are a storm");
+        }
+    }
+
+    #[test]
+    fn nothing_is_tried_after_its_hour_or_before_the_provider_allows() {
+        let mut entropy = SeededEntropy::new(1);
+        for attempts in 1..20 {
+            let late = BEGUN.plus(COURSE_MS_MAX);
+            let verdict = Verdict::Retry { after_ms: Some(1_000), base: RetryBase::Server };
+            assert_eq!(decide_fate(late, &delivery(attempts), verdict, &mut entropy), Fate::Dropped);
+            let verdict = Verdict::Retry { after_ms: Some(900_000), base: RetryBase::Server };
+            let fate = decide_fate(BEGUN, &delivery(attempts), verdict, &mut entropy);
+            assert!(matches!(fate, Fate::Again(at) if at >= BEGUN.plus(900_000)), "{fate:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_registered_after_its_death_lives() {
+        let mut entropy = SeededEntropy::new(1);
+        let mut fate = |since| decide_fate(BEGUN, &delivery(1), Verdict::Dead { since }, &mut entropy);
+        assert_eq!(fate(None), Fate::Dead);
+        assert_eq!(fate(Some(BEGUN)), Fate::Dead);
+        assert_eq!(fate(Some(BEGUN.minus(1))), Fate::Dropped);
+    }
 }
