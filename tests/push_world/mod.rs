@@ -323,6 +323,15 @@ impl World {
     pub fn register(&mut self, uuid: &str) {
         let reply = self.send(&registration(uuid, &format!("{}.example.org", &uuid[..8])));
         assert_eq!(reply.status, 200, "{}", reply.body);
+        // Nobody may push whose people are not known.
+        let form = [
+            ("realm_counts", "[]"),
+            ("installation_counts", "[]"),
+            ("realmauditlog_rows", "[]"),
+            ("api_feature_level", "400"),
+        ];
+        let reply = self.send(&as_server(uuid, form_call(Operation::PushAnalytics, &form)));
+        assert_eq!(reply.status, 200, "{}", reply.body);
     }
 
     /// Reports an organization of a server.

@@ -53,6 +53,7 @@ impl RemoteServer {
         if let Some(realm) = realm {
             let unlinked = devices.kept.iter().filter(|device| device.realm.is_none());
             batch.extend(unlinked.map(|device| store::device::link(device.device_id, realm)));
+            batch.push(store::realms::see(realm, now));
         }
         let of = |kind: Kind| devices.kept.iter().filter(move |device| device.token.kind == kind);
         let tally = Tally {
@@ -93,8 +94,8 @@ impl RemoteServer {
         let realm = self.required_realm(turn, &wish.realm, learned)?;
         let permission = self.permitted(turn.sql, turn.now, Some(&wish.realm), permit::Path::Sealed)?;
         let received = wish.requests.len() as u64;
-        let batch: Vec<Statement> =
-            store::counts::add(realm, Own::Received, received, turn.now).into_iter().collect();
+        let mut batch = vec![store::realms::see(realm, turn.now)];
+        batch.extend(store::counts::add(realm, Own::Received, received, turn.now));
         let mut drafts = Vec::new();
         let mut report = SealedReport { asked: Vec::new(), gone: Vec::new(), target_of: Vec::new(), realm: permission };
         for (index, request) in wish.requests.iter().enumerate() {

@@ -15,6 +15,12 @@ pub(in crate::push) const SWEPT_MAX: u64 = 5_000;
 
 const ADD: &str = "INSERT INTO own_count (realm_id, property, end_time, value) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
+const FORWARD_LEGACY: &str = "INSERT INTO own_count (realm_id, property, end_time, value) \
+    SELECT realm_id, ?2, ?3, 1 FROM device WHERE device_id = ?1 AND realm_id IS NOT NULL \
+    ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
+const FORWARD_SEALED: &str = "INSERT INTO own_count (realm_id, property, end_time, value) \
+    SELECT realm_id, ?2, ?3, 1 FROM sealed_device WHERE device_id = ?1 \
+    ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
 const OWN_SERIES: &str = "SELECT property, NULL, end_time, value, 0 FROM own_count \
     WHERE realm_id = ?1 AND property = ?2 AND end_time > ?3 AND end_time <= ?4 ORDER BY end_time LIMIT ?5";
 const REALM_SERIES: &str = "SELECT property, subgroup, end_time, value, count_id FROM realm_count \
@@ -67,6 +73,24 @@ pub(in crate::push) struct Window {
 pub(in crate::push) fn add(realm_id: i64, own: Own, count: u64, now: Timestamp) -> Option<Statement> {
     let params = vec![realm_id.into(), own.property().into(), day_end(now).into(), count.into()];
     (count > 0).then(|| Statement::new(ADD, params))
+}
+
+/// Counts a notification that a provider has taken for a legacy device: for the server, and for the device's organization.
+#[must_use]
+pub(in crate::push) fn forward_legacy(device_id: i64, now: Timestamp) -> Vec<Statement> {
+    let mut batch: Vec<Statement> = add(SERVER, Own::Forwarded, 1, now).into_iter().collect();
+    batch.push(forward(FORWARD_LEGACY, device_id, now));
+    batch
+}
+
+/// The same for a sealed device, which counts for its organization only.
+#[must_use]
+pub(in crate::push) fn forward_sealed(device_id: i64, now: Timestamp) -> Vec<Statement> {
+    vec![forward(FORWARD_SEALED, device_id, now)]
+}
+
+fn forward(sql: &'static str, device_id: i64, now: Timestamp) -> Statement {
+    Statement::new(sql, vec![device_id.into(), Own::Forwarded.property().into(), day_end(now).into()])
 }
 
 /// Our own series of an organization, or of the server.

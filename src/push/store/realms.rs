@@ -3,6 +3,7 @@
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
+use crate::push::registration::SEEN_MS;
 use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
 
@@ -19,6 +20,8 @@ const UPDATE: &str = "UPDATE realm SET number = ?2, profile = ?3, host = ?4, nam
 const SET_PLAN_TYPE: &str = "UPDATE realm SET plan_type = ?2, last_updated = ?3 WHERE uuid = ?1";
 const SET_SERVER_PLAN_TYPE: &str = "UPDATE server SET plan_type = ?1, last_updated = ?2 WHERE id = 1";
 const SERVER_PLAN_TYPE: &str = "SELECT plan_type FROM server WHERE id = 1";
+const SEE: &str =
+    "UPDATE realm SET last_request_at = ?2 WHERE realm_id = ?1 AND ifnull(last_request_at, 0) <= ?3";
 const REMOVE: &str = "DELETE FROM realm WHERE realm_id = ?1";
 const COUNT: &str = "SELECT count(*) FROM realm";
 
@@ -168,6 +171,12 @@ pub(in crate::push) fn load_server_plan_type(sql: &dyn Sql) -> Result<PlanType, 
     let rows = sql.read(Statement::plain(SERVER_PLAN_TYPE))?;
     let Some(row) = rows.first() else { return Ok(PlanType::SelfManaged) };
     PlanType::parse(row.unsigned(0)?).ok_or_else(|| Fault::Corrupt(String::from("the server's plan type")))
+}
+
+/// Keeps when an organization was in a request, to the minute.
+#[must_use]
+pub(in crate::push) fn see(realm_id: i64, now: Timestamp) -> Statement {
+    Statement::new(SEE, vec![realm_id.into(), now.into(), now.minus(SEEN_MS).into()])
 }
 
 /// Removes an organization that has moved away.
