@@ -91,3 +91,6 @@ CREATE TABLE announcement (
     due_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL
 ) STRICT;
+
+-- Since when the registration is being removed: what the law asks for goes, the audit stays.
+ALTER TABLE server ADD COLUMN removed_at INTEGER;

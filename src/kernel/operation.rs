@@ -111,6 +111,39 @@ pub enum Operation {
     PushTokenDead,
     /// A registration is handed over to whoever proved its hostname; asked by the directory only.
     PushTransferKey,
+    OperatorServers,
+    OperatorServer,
+    OperatorServerRemove,
+    OperatorDeactivate,
+    OperatorReactivate,
+    OperatorRotate,
+    OperatorExport,
+    OperatorServerPlan,
+    OperatorServerRealms,
+    OperatorServerAudit,
+    OperatorServerCounts,
+    OperatorServerTokens,
+    OperatorServerInvoices,
+    OperatorRealm,
+    OperatorRealmPlan,
+    OperatorRealmMove,
+    OperatorRealmAudit,
+    OperatorRealmCounts,
+    OperatorRealmInvoices,
+    OperatorMetrics,
+    OperatorTokenCreate,
+    OperatorTokens,
+    OperatorTokenRevoke,
+    /// A signed message of the payment system.
+    PushBillingEvent,
+    /// The operators' tokens are judged; asked by the front only.
+    OperatorAdmit,
+    /// A server tells the operators' index how it is; asked by servers' objects only.
+    PushAnnounce,
+    /// An organization comes to a server; asked by the directory only.
+    PushRealmAdopt,
+    /// An organization has left a server; asked by the directory only.
+    PushRealmDrop,
     /// The object reports that its storage answers; asked by readiness only.
     Probe,
 }

@@ -33,6 +33,7 @@
 //! - Keys are kept as hashes; a new key is shown once.
 //! - Whether a request may push is decided in one place, [`permission`], which allows everything until plans are known.
 
+pub mod access;
 pub mod audit;
 pub mod contact;
 pub mod count;
@@ -44,8 +45,10 @@ pub mod headcount;
 pub mod hostname;
 pub mod ledger;
 pub mod object;
+pub mod operate;
 pub mod permission;
 pub mod plan;
+pub mod plan_move;
 pub mod provider;
 pub mod queue;
 pub mod rate;
@@ -53,6 +56,7 @@ pub mod realm;
 pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
+pub mod role;
 pub mod sealed;
 pub mod sealed_device;
 pub mod store;
@@ -60,6 +64,7 @@ pub mod tier;
 pub mod transfer;
 pub mod upload;
 pub mod uuid;
+pub mod webhook;
 pub mod wire;
 
 use crate::kernel::object::Call;

@@ -1,6 +1,7 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
 use super::provider::legacy::LegacyError;
+use super::operate::OperationError;
 use super::upload::UploadError;
 
 /// Where in a request a value stands.
@@ -146,6 +147,11 @@ pub enum Refusal {
     DuplicateRealm,
     // Uploads.
     Upload(UploadError),
+    // Plans.
+    LivePlan,
+    Reconcile,
+    // Operators.
+    Operation(OperationError),
     // Sending.
     Legacy(LegacyError),
     BasePayload,
@@ -181,6 +187,12 @@ impl From<UploadError> for Refusal {
             UploadError::TooManyRows { retry_after_ms } => Self::RateLimited { retry_after_ms },
             error => Self::Upload(error),
         }
+    }
+}
+
+impl From<OperationError> for Refusal {
+    fn from(error: OperationError) -> Self {
+        Self::Operation(error)
     }
 }
 

@@ -103,8 +103,10 @@ impl RemoteServer {
         if after != known_uploads {
             batch.push(uploads::put_uploads(&after));
         }
+        batch.push(super::operator::announce(now));
         let batch = self.touched(batch, now);
         self.commit(turn, batch)?;
+        self.chores.refresh_sweep(turn.sql, now)?;
         let reports = upload.realms.as_deref().unwrap_or_default();
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;

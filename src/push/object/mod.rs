@@ -1,13 +1,17 @@
 //! One self-hosted server as an object: parse → load → decide → commit → answer.
 
 mod account;
+mod accounts;
 mod analytics;
+mod billing;
+mod chores;
 mod courier;
 mod devices;
 mod directory;
 mod duties;
 mod learn;
 mod notify;
+mod operator;
 mod permit;
 mod sealed;
 
@@ -22,6 +26,7 @@ use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
 use super::registration::Registered;
+use super::role::needed;
 use super::sealed_device::EXPIRED_KEPT_MS;
 use super::store;
 use super::uuid::Uuid;
@@ -36,6 +41,7 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
+use chores::Chores;
 use courier::Courier;
 use duties::Duties;
 use learn::{Halt, Learned, Question};
@@ -77,6 +83,8 @@ enum UnderWay {
     Send(i64),
     Sign(String),
     Access,
+    Announcing(Timestamp),
+    TellingEvent(i64),
 }
 
 /// One self-hosted server.
@@ -90,6 +98,7 @@ pub struct RemoteServer {
     strangers: BTreeMap<Uuid, (RealmStanding, Timestamp)>,
     courier: Courier,
     duties: Duties,
+    chores: Chores,
     sweep_at: Option<Timestamp>,
 }
 
@@ -112,10 +121,12 @@ impl RemoteServer {
             strangers: BTreeMap::new(),
             courier: Courier::load(&settings, sql)?,
             duties: Duties::load(sql)?,
+            chores: Chores::default(),
             sweep_at: None,
             settings,
         };
         object.refresh(sql, now)?;
+        object.chores.refresh_sweep(sql, now)?;
         Ok(object)
     }
 
@@ -137,6 +148,7 @@ impl RemoteServer {
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         self.courier.refresh(sql, now)?;
         self.duties.refresh(sql)?;
+        self.chores.refresh(sql, now)?;
         self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
         Ok(())
     }
@@ -151,7 +163,7 @@ impl RemoteServer {
             Err(Halt::Need(_)) if self.under_way.len() >= PENDING_MAX => Refusal::Busy,
             Err(Halt::Need(question)) => {
                 let Some(server) = self.name_of(call) else {
-                    return Ok(Answer::Now(envelope::refused(&Refusal::Busy)));
+                    return Ok(Answer::Now(refuse(call, &Refusal::Busy)));
                 };
                 let errand = learn::errand(&question, &self.settings, &server, call)?;
                 let ticket = self.ticket();
@@ -163,7 +175,7 @@ impl RemoteServer {
             Err(Halt::Refused(refusal)) => refusal,
         };
         self.give_back(turn, call, &learned)?;
-        let reply = envelope::refused(&refusal);
+        let reply = refuse(call, &refusal);
         Ok(Answer::Now(self.dress(turn.now, call, &learned, reply)))
     }
 
@@ -176,7 +188,8 @@ impl RemoteServer {
     /// Headers that depend on who called.
     #[allow(clippy::unused_self, reason = "reads like the other steps")]
     fn dress(&self, now: Timestamp, call: &Call, learned: &Learned, reply: Reply) -> Reply {
-        let is_open = matches!(call.operation, Operation::PushServerRegister | Operation::Probe);
+        let is_open =
+            matches!(call.operation, Operation::PushServerRegister | Operation::Probe) || is_operators(call.operation);
         if is_open || call.principal == Principal::Service {
             return reply;
         }
@@ -190,13 +203,19 @@ impl RemoteServer {
                 store::probe(turn.sql)?;
                 Reply::json_text(String::from(r#"{"ok":true}"#))
             }
-            Operation::PushLookup | Operation::PushTokenDead | Operation::PushTransferKey => {
+            Operation::PushLookup
+            | Operation::PushTokenDead
+            | Operation::PushTransferKey
+            | Operation::PushRealmAdopt
+            | Operation::PushRealmDrop => {
                 if call.principal != Principal::Service {
                     return Err(Refusal::NotFound.into());
                 }
                 self.serve(turn, call)?
             }
             Operation::PushServerRegister => self.register(turn, call, learned)?,
+            Operation::PushBillingEvent => self.billing_event(turn, call)?,
+            operation if needed(operation).is_some() => self.operate(turn, call, learned)?,
             _ => {
                 self.authenticate(now, call, learned)?;
                 return self.authenticated(turn, call, learned);
@@ -215,6 +234,7 @@ impl RemoteServer {
             Operation::PushSealedUnregister => self.unregister_sealed(turn, call, learned)?,
             Operation::PushAnalytics => self.upload(turn, call, learned)?,
             Operation::PushAnalyticsStatus => self.analytics_status(turn, call)?,
+            Operation::PushBilling => self.billing_access(turn, call, learned)?,
             Operation::PushNotify => return self.notify(turn, call, learned),
             Operation::PushTestNotification => return self.try_out(turn, call, learned),
             Operation::PushSealedNotify => return self.notify_sealed(turn, call, learned),
@@ -311,9 +331,25 @@ impl RemoteServer {
                 service::answer(&service::Granted { granted })?
             }
             Operation::PushTokenDead => self.bury(turn, &service::parse(call)?)?,
+            Operation::PushRealmAdopt => self.adopt(turn, &service::parse(call)?)?,
+            Operation::PushRealmDrop => self.drop_realm(turn, &service::parse(call)?)?,
             _ => self.hand_over(turn, &service::parse(call)?)?,
         };
         Ok(reply)
+    }
+}
+
+/// Whether an operation speaks the operators' dialect.
+fn is_operators(operation: Operation) -> bool {
+    operation == Operation::PushBillingEvent || needed(operation).is_some()
+}
+
+/// A refusal in the dialect of who called.
+fn refuse(call: &Call, refusal: &Refusal) -> Reply {
+    if is_operators(call.operation) {
+        super::wire::operator::refused(refusal, &call.request_id)
+    } else {
+        envelope::refused(refusal)
     }
 }
 
@@ -333,13 +369,15 @@ impl Object for RemoteServer {
             Some(UnderWay::Send(delivery_id)) => self.send_told(turn, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
+            Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
+            Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),
             Some(UnderWay::Learning(pending)) => {
                 let Pending { call, mut learned, question } = *pending;
                 let answer = match learned.learn(question, &outcome) {
                     Ok(()) => self.run(turn, &call, learned)?,
                     Err(refusal) => {
                         self.give_back(turn, &call, &learned)?;
-                        let reply = envelope::refused(&refusal);
+                        let reply = refuse(&call, &refusal);
                         Answer::Now(self.dress(turn.now, &call, &learned, reply))
                     }
                 };
@@ -365,13 +403,16 @@ impl Object for RemoteServer {
                 batch.push(store::device::add(0, -i64::try_from(swept).unwrap_or(0)));
             }
         }
+        self.do_chores(turn, &mut batch)?;
+        let sweep_from = self.sweep_counts(turn, &mut batch)?;
         self.pump(turn, &mut batch)?;
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
+        self.chores.refresh_sweep(turn.sql, sweep_from)?;
         self.answer_ripe(turn)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.courier.wake_at(), self.duties.wake_at(), self.sweep_at].into_iter().flatten().min()
+        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at].into_iter().flatten().min()
     }
 }

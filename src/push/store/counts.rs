@@ -41,6 +41,9 @@ const REMOVE_INSTALLATION_COUNTS: &str = "DELETE FROM installation_count WHERE e
 const COUNT_OWN: &str = "SELECT count(*) FROM (SELECT 1 FROM own_count WHERE end_time < ?1 LIMIT ?2)";
 const REMOVE_OWN: &str = "DELETE FROM own_count WHERE (realm_id, property, end_time) IN \
     (SELECT realm_id, property, end_time FROM own_count WHERE end_time < ?1 ORDER BY end_time LIMIT ?2)";
+const OLDEST: &str = "SELECT min(end_time) FROM (SELECT min(end_time) AS end_time FROM own_count UNION ALL \
+    SELECT end_time FROM (SELECT end_time FROM realm_count ORDER BY count_id LIMIT 1) UNION ALL \
+    SELECT end_time FROM (SELECT end_time FROM installation_count ORDER BY count_id LIMIT 1))";
 const REMOVE_AUDIT: &str = "DELETE FROM realm_audit WHERE remote_id IS NOT NULL AND audit_id IN \
     (SELECT audit_id FROM realm_audit WHERE remote_id IS NOT NULL ORDER BY audit_id LIMIT ?1)";
 
@@ -131,6 +134,23 @@ fn point(row: &Row) -> Result<Point, Fault> {
     })
 }
 
+/// The end of the oldest interval that is kept, as far as rows came in the order of time.
+pub(in crate::push) fn oldest(sql: &dyn Sql) -> Result<Option<Timestamp>, Fault> {
+    super::earliest(&sql.read(Statement::plain(OLDEST))?)
+}
+
+/// Whether any table is longer than it may be.
+pub(in crate::push) fn has_excess(sql: &dyn Sql, audit_rows_max: u64) -> Result<bool, Fault> {
+    for (table, most) in
+        [(Table::RealmCounts, ROWS_MAX), (Table::InstallationCounts, ROWS_MAX), (Table::AuditRows, audit_rows_max)]
+    {
+        if excess(sql, table, most)? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What a sweep of counts and uploaded audit rows would remove.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::push) struct Sweep {
@@ -160,14 +180,14 @@ pub(in crate::push) fn sweep(sql: &dyn Sql, before: Timestamp, audit_rows_max: u
         // What is too much goes whatever its age.
         let (limit, before) = if excess > 0 { (excess, Timestamp::from_millis(u64::MAX)) } else { (SWEPT_MAX, before) };
         let params = || vec![limit.into(), before.into()];
-        let found = single(&sql.read(Statement::new(count, params()))?)?;
+        let found = super::count(&sql.read(Statement::new(count, params()))?)?;
         if found > 0 {
             sweep.batch.push(Statement::new(remove, params()));
             sweep.batch.push(count_removed(table));
         }
         sweep.note(found);
     }
-    let found = single(&sql.read(Statement::new(COUNT_OWN, vec![before.into(), SWEPT_MAX.into()]))?)?;
+    let found = super::count(&sql.read(Statement::new(COUNT_OWN, vec![before.into(), SWEPT_MAX.into()]))?)?;
     if found > 0 {
         sweep.batch.push(Statement::new(REMOVE_OWN, vec![before.into(), SWEPT_MAX.into()]));
     }
@@ -192,8 +212,4 @@ impl Sweep {
 fn excess(sql: &dyn Sql, table: Table, most: u64) -> Result<u64, Fault> {
     let kept = load_kept(sql, table)?;
     Ok(kept.stored.saturating_sub(kept.removed).saturating_sub(most).min(SWEPT_MAX))
-}
-
-fn single(rows: &[Row]) -> Result<u64, Fault> {
-    rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))?.unsigned(0)
 }

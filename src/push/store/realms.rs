@@ -15,6 +15,8 @@ const BY_UUID: &str = "SELECT realm_id, uuid, number, profile, host, name, local
     WHERE uuid = ?1";
 const ADD: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, number, profile, \
     date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)";
+const ADOPT: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, profile, \
+    date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, nullif(?6, ''), ?7)";
 const UPDATE: &str = "UPDATE realm SET number = ?2, profile = ?3, host = ?4, name = ?5, locally_deleted = ?6, \
     last_updated = ?7 WHERE realm_id = ?1";
 const SET_PLAN_TYPE: &str = "UPDATE realm SET plan_type = ?2, last_updated = ?3 WHERE uuid = ?1";
@@ -131,6 +133,27 @@ pub(in crate::push) fn add(
         date_created.into(),
     ];
     Statement::new(ADD, params)
+}
+
+/// Adds an organization that comes from another server; its number here is not known yet.
+#[must_use]
+pub(in crate::push) fn adopt(
+    uuid: &Uuid,
+    profile: ProfileText<'_>,
+    owner_secret: &[u8],
+    date_created: Timestamp,
+    now: Timestamp,
+) -> Statement {
+    let params = vec![
+        uuid.as_str().into(),
+        profile.host.into(),
+        profile.name.into(),
+        owner_secret.to_vec().into(),
+        now.into(),
+        profile.text.into(),
+        date_created.into(),
+    ];
+    Statement::new(ADOPT, params)
 }
 
 /// Changes an organization.

@@ -2,9 +2,12 @@
 
 pub mod audit;
 pub mod answer;
+pub mod billing;
 pub mod envelope;
 pub mod form;
 pub mod host;
+pub mod index;
+pub mod operator;
 pub mod parcel;
 pub mod provider;
 pub mod realm_report;
