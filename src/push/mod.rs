@@ -74,10 +74,25 @@ use crate::kernel::settings::Settings;
 use credential::parse_basic;
 use directory::shard;
 pub use object::{DIRECTORY_MIGRATIONS, MIGRATIONS, PushDirectory, RemoteServer};
+use operate::OperationError;
 use refusal::Refusal;
+use uuid::Uuid;
 use wire::request::{parse_challenge, parse_registration, parse_transfer};
 use wire::service::NameKind;
 use wire::{answer, envelope};
+
+/// Operators' operations whose first parameter is an organization, wherever it is.
+const fn is_realms(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::OperatorRealm
+            | Operation::OperatorRealmPlan
+            | Operation::OperatorRealmMove
+            | Operation::OperatorRealmAudit
+            | Operation::OperatorRealmCounts
+            | Operation::OperatorRealmInvoices
+    )
+}
 
 /// The object that a call from outside goes to, or its answer where no object is needed: refusals that need no storage, and
 /// the public keys.
@@ -107,6 +122,20 @@ pub fn address(settings: &Settings, call: &Call) -> Result<(Class, String), Repl
         }
         Operation::PushTransferBegin | Operation::PushTransferVerify => {
             Err(refused(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" }))
+        }
+        Operation::OperatorServers | Operation::OperatorMetrics => Ok((Class::PushDirectory, object::INDEX.to_owned())),
+        Operation::OperatorTokenCreate | Operation::OperatorTokens | Operation::OperatorTokenRevoke => {
+            Ok((Class::PushDirectory, object::door::OPERATORS.to_owned()))
+        }
+        operation if operation == Operation::PushBillingEvent || role::needed(operation).is_some() => {
+            let unknown = |error| wire::operator::refused(&Refusal::Operation(error), &call.request_id);
+            let uuid = call.params.first().and_then(|text| Uuid::parse(text));
+            match (uuid, is_realms(operation)) {
+                (Some(uuid), true) => Ok(directory(NameKind::Realm, uuid.as_str())),
+                (Some(uuid), false) => Ok((Class::RemoteServer, uuid.to_string())),
+                (None, true) => Err(unknown(OperationError::NoRealm)),
+                (None, false) => Err(unknown(OperationError::NoServer)),
+            }
         }
         _ => {
             let uncached = |refusal: Refusal| envelope::uncached(refused(refusal));

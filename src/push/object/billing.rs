@@ -56,8 +56,8 @@ impl RemoteServer {
         let Some(key) = &self.settings.push.billing_key else {
             return Err(Refusal::NotConfigured { setting: "PUSH_BILLING_KEY" }.into());
         };
-        // The front hands the signature over where a bearer token would be.
-        if !is_genuine(key, call.bearer.as_deref(), &call.body, now) {
+        let signature = call.authorization.as_deref().and_then(|header| header.strip_prefix("Signature "));
+        if !is_genuine(key, signature, &call.body, now) {
             return Err(OperationError::Signature.into());
         }
         if self.server.is_none() {

@@ -8,7 +8,9 @@ mod chores;
 mod courier;
 mod devices;
 mod directory;
+pub mod door;
 mod duties;
+mod index;
 mod learn;
 mod notify;
 mod operator;
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(in crate::push) use courier::vapid_public_key;
+pub(in crate::push) use chores::INDEX;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;

@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod counts;
 pub(super) mod device;
 pub(super) mod directory;
+pub(super) mod index;
 pub(super) mod operations;
 pub(super) mod plans;
 pub(super) mod queue;
