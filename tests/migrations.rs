@@ -18,12 +18,14 @@ use waystation::kernel::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const CLASSES: [(&str, &[Migration]); 5] = [
+const CLASSES: [(&str, &[Migration]); 7] = [
     ("SignalingRoom", waystation::signaling::object::MIGRATIONS),
     ("RelayRegistry", waystation::relay::MIGRATIONS),
     ("ServerRegistry", waystation::bootstrap::MIGRATIONS),
     ("AttestationRegistry", waystation::attestation::MIGRATIONS),
     ("ReferenceStore", waystation::attestation::BUILD_MIGRATIONS),
+    ("RemoteServer", waystation::push::MIGRATIONS),
+    ("PushDirectory", waystation::push::DIRECTORY_MIGRATIONS),
 ];
 
 /// The statements that would make the database's tables and indices.

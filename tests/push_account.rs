@@ -22,8 +22,7 @@ use waystation::kernel::operation::Operation;
 
 const NOT_THERE: &str = "Zulip server auth failure: 6cde5f7a-1f7e-4978-9716-49f69ebfc9fe is not registered -- did you run \
     `manage.py register_server`?";
-const WRONG_KEY: &str =
-    "Zulip server auth failure: key does not match role 6cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
+const WRONG_KEY: &str = "Zulip server auth failure: key does not match role 6cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
 const DEACTIVATED: &str = "The mobile push notification service registration for your server has been deactivated";
 
 /// The form of a good registration with one field replaced, or removed by `-`.
@@ -116,10 +115,14 @@ fn the_addresses_domain_must_take_mail_and_a_silent_resolver_is_forgiven() {
     let mut world = World::with(&[("DNS_QUERY_URL", "https://dns.example/q")]);
     world.outside = Box::new(|fetch| {
         let found = fetch.url.ends_with("type=A");
-        Some(answered(200, if found { r#"{"Status":0,"Answer":[{"type":1,"data":"1.1.1.1"}]}"# } else { r#"{"Status":0}"# }))
+        Some(answered(
+            200,
+            if found { r#"{"Status":0,"Answer":[{"type":1,"data":"1.1.1.1"}]}"# } else { r#"{"Status":0}"# },
+        ))
     });
     let reply = world.send(&registration(UUID_A, "chat.example.org"));
-    let sentence = "Invalid server administrator email address: example.org is invalid because it does not have any MX records";
+    let sentence =
+        "Invalid server administrator email address: example.org is invalid because it does not have any MX records";
     refused(&reply, 400, "BAD_REQUEST", sentence);
     // With the check switched off nobody is asked.
     let mut world = World::with(&[("DNS_QUERY_URL", "")]);
@@ -138,7 +141,12 @@ fn a_server_registers_once_and_updates_itself_with_its_key() {
     assert_eq!(body(&reply)["role"], UUID_A);
     // The old host name is free again, the new one is not.
     let taken = world.send(&registration(UUID_B, "NEW.example.org"));
-    refused(&taken, 400, "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR", "A server with hostname NEW.example.org already exists");
+    refused(
+        &taken,
+        400,
+        "HOSTNAME_ALREADY_IN_USE_BOUNCER_ERROR",
+        "A server with hostname NEW.example.org already exists",
+    );
     assert_eq!(body(&taken)["hostname"], "NEW.example.org");
     assert_eq!(world.rows(UUID_B, "server"), 0);
     accepted(&world.send(&registration(UUID_B, "chat.example.org")));
@@ -187,10 +195,17 @@ fn a_strangers_uuid_leaves_no_row_and_no_alarm() {
     let mut world = World::new();
     let reply = world.send(&ping(basic(UUID_A, &key('k'))));
     refused(&reply, 401, "UNAUTHORIZED", NOT_THERE);
+    // Nor when other objects ask it, or an alarm that was never set rings.
+    for operation in [Operation::PushLookup, Operation::PushTokenDead, Operation::PushTransferKey] {
+        let principal = waystation::kernel::object::Principal::Service;
+        let service = Call { principal, body: b"{}".to_vec(), ..call(operation) };
+        world.server(UUID_A).call(&service);
+        assert_eq!(world.server(UUID_A).call(&call(operation)).status, 404, "and nobody else may");
+    }
+    world.server(UUID_A).ring();
     let stage = &world.servers[UUID_A];
-    // The schema itself is one commit.
-    assert_eq!((stage.database.commits(), stage.object.deadline()), (1, None));
-    assert!(world.dump().is_empty());
+    assert_eq!((stage.database.commits(), stage.object.deadline()), (0, None));
+    assert!(stage.database.dump().is_empty(), "not even tables");
 }
 
 #[test]
@@ -264,7 +279,10 @@ fn two_registrations_of_one_name_at_once_make_one_server() {
     let (first, second) = (registration(UUID_A, "chat.example.org"), registration(UUID_B, "chat.example.org"));
     let a = world.server(UUID_A).begin(&first);
     let b = world.server(UUID_B).begin(&second);
-    assert!(matches!((a, b), (waystation::kernel::object::Answer::Later(_), waystation::kernel::object::Answer::Later(_))));
+    assert!(matches!(
+        (a, b),
+        (waystation::kernel::object::Answer::Later(_), waystation::kernel::object::Answer::Later(_))
+    ));
     world.settle();
     assert_eq!(world.rows(UUID_A, "server") + world.rows(UUID_B, "server"), 1);
 }
@@ -300,7 +318,8 @@ fn a_server_has_so_many_requests_a_window_and_is_told() {
     world.wait(20_500);
     for _ in 0..3 {
         let reply = world.send(&ping(basic(UUID_A, &key('k'))));
-        let sentence = "API usage exceeded rate limit; see https://zulip.com/api/http-headers#rate-limiting-response-headers";
+        let sentence =
+            "API usage exceeded rate limit; see https://zulip.com/api/http-headers#rate-limiting-response-headers";
         refused(&reply, 429, "RATE_LIMIT_HIT", sentence);
         assert_eq!(body(&reply)["retry-after"], 39.5);
         assert_eq!(reply.header("Retry-After"), Some("39.5"));

@@ -67,11 +67,12 @@ fn every_branch_decides_as_the_dialect_says() {
             (true, Some(END), "Scheduled end"),
         ),
         ("server's plan serves its realms", with(Active, MANY), Some(none(MANY)), (true, None, "Active plan")),
-        ("realm's plan before the server's", with(DowngradeAtCycleEnd, MANY), Some(with(Active, MANY)), (
-            true,
-            None,
-            "Active plan",
-        )),
+        (
+            "realm's plan before the server's",
+            with(DowngradeAtCycleEnd, MANY),
+            Some(with(Active, MANY)),
+            (true, None, "Active plan"),
+        ),
         // 3 and 4: whose people count.
         ("no plan, stale", none(Counted::Missing), None, (false, None, "Missing data")),
         ("no plan, stale realm", none(FEW), Some(none(Counted::Missing)), (false, None, "Missing data")),

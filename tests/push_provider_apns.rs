@@ -286,6 +286,14 @@ fn an_unregistered_token_says_since_when() {
 }
 
 #[test]
+fn an_answer_that_is_no_json_kills_no_token() {
+    for body in ["", "Unregistered", "<html>", "[]", r#"{"reason":5}"#, r#"{"Reason":"Unregistered"}"#] {
+        assert_eq!(verdict(&answered(410, &[], body), NOW), Verdict::Refused(Refusal::Unexpected), "{body}");
+        assert_eq!(verdict(&answered(400, &[], body), NOW), Verdict::Refused(Refusal::Malformed), "{body}");
+    }
+}
+
+#[test]
 fn retry_after_is_kept() {
     let outcome = answered(503, &[("retry-after", "12")], "");
     assert_eq!(verdict(&outcome, NOW), Verdict::Retry { after_ms: Some(12_000), base: RetryBase::Server });

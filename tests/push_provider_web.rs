@@ -219,7 +219,9 @@ fn endpoints_lead_nowhere_else() {
         assert_eq!(admit(text, &places()), Err(error), "{text}");
     }
     let nowhere = Places { hosts: vec![String::new()], loopback: Loopback::Refused };
-    assert_eq!(admit(ENDPOINT, &nowhere), Err(EndpointError::Host), "an empty entry allows nothing");
+    for text in [ENDPOINT, "https://evil.example./"] {
+        assert_eq!(admit(text, &nowhere), Err(EndpointError::Host), "an empty entry allows nothing");
+    }
 }
 
 #[test]

@@ -200,6 +200,12 @@ fn a_registration_is_what_its_types_say() {
     }
     assert!(submit_text(&with("token", json!("ab".repeat(2048)))).is_ok());
     assert!(submit_text(&with("newer_member", json!(1))).is_ok(), "newer phones may say more");
+    assert!(submit_text(&with("newer_member", json!("x".repeat(48_000)))).is_ok());
+    assert_eq!(
+        submit_text(&with("newer_member", json!("x".repeat(49_200)))),
+        Err(SealedError::Invalid),
+        "not endlessly"
+    );
 }
 
 #[test]

@@ -101,7 +101,10 @@ fn every_wrong_upload_is_refused_in_the_golden_words() {
     for name in ["realm_counts", "installation_counts", "realmauditlog_rows", "realms"] {
         let fields = |text: &str| {
             let value = |field: &str| if field == name { text.to_owned() } else { String::from("[]") };
-            form(&["realm_counts", "installation_counts", "realmauditlog_rows", "realms"].map(|field| (field, value(field))))
+            form(
+                &["realm_counts", "installation_counts", "realmauditlog_rows", "realms"]
+                    .map(|field| (field, value(field))),
+            )
         };
         for text in ["[", "{}", "5", "[5]", "[{}]", "null"] {
             note(format!("{name}={text}"), parse_upload(&fields(text)));
@@ -149,11 +152,15 @@ fn every_wrong_upload_is_refused_in_the_golden_words() {
         ("authentication_methods", vec![Some(json!([])), Some(json!({ "Email": 1 })), Some(json!({ "Email": true }))]),
         ("uuid", vec![None, Some(json!(5)), Some(json!("x"))]),
         ("uuid_owner_secret", vec![None, Some(json!(5))]),
-        ("advertise_realm_data", vec![Some(json!(null)), Some(json!(5)), Some(json!({ "invite_required": 1 })), Some(json!({}))]),
+        (
+            "advertise_realm_data",
+            vec![Some(json!(null)), Some(json!(5)), Some(json!({ "invite_required": 1 })), Some(json!({}))],
+        ),
         ("from_the_future", vec![Some(json!(1))]),
     ] {
         for value in values {
-            let shown = value.as_ref().map_or(String::from("absent"), |value| value.to_string().chars().take(40).collect());
+            let shown =
+                value.as_ref().map_or(String::from("absent"), |value| value.to_string().chars().take(40).collect());
             note(format!("realms.{key}={shown}"), parse(&with("realms", key, value)));
         }
     }
@@ -167,7 +174,10 @@ fn every_wrong_upload_is_refused_in_the_golden_words() {
         ("api_feature_level", json!(null)),
     ] {
         let shown: String = value.to_string().chars().take(40).collect();
-        note(format!("{name}={shown}"), parse(&[("realm_counts", empty()), ("installation_counts", empty()), (name, value)]));
+        note(
+            format!("{name}={shown}"),
+            parse(&[("realm_counts", empty()), ("installation_counts", empty()), (name, value)]),
+        );
     }
     assert_eq!(lines, include_str!("golden/push/upload_errors.tsv"), "\n{lines}");
 }
@@ -184,9 +194,13 @@ fn the_quick_reader_and_the_exact_one_read_the_same() {
         ("realm_counts", twice(&json!([count(1)]))),
         ("installation_counts", twice(&json!([count(1)]))),
         ("realmauditlog_rows", twice(&json!([audit(1, 3)]))),
-        ("realms", json!([{ "name": "x", "id": 2, "host": "chat.example.com", "url": "https://chat.example.com",
+        (
+            "realms",
+            json!([{ "name": "x", "id": 2, "host": "chat.example.com", "url": "https://chat.example.com",
             "date_created": 1_600_000_000.25, "deactivated": false, "uuid": "6cde5f7a-1f7e-4978-9716-49f69ebfc9fe",
-            "uuid_owner_secret": "secret" }]).to_string()),
+            "uuid_owner_secret": "secret" }])
+            .to_string(),
+        ),
     ]))
     .unwrap();
     assert_eq!(quick, exact);

@@ -18,8 +18,8 @@ use push_world::{
 use serde_json::{Value, json};
 use waystation::kernel::object::{Answer, Call};
 use waystation::kernel::operation::{Class, Operation};
-use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::quota::Quota;
+use waystation::kernel::sql::{Sql, Statement};
 use waystation::push::realm_sync::EMPTY_REPEATED_MS;
 use waystation::push::upload::{ROWS_PER_DAY, ROWS_PERIOD_MS};
 
@@ -238,7 +238,12 @@ const TOO_MANY: &str =
 #[test]
 fn people_decide_who_may_push_in_notifications_and_in_the_answer_to_uploads() {
     let mut world = registered();
-    refused(&notify(&mut world, None), 400, "INVALID_ZULIP_SERVER", "Your plan doesn't allow sending push notifications.");
+    refused(
+        &notify(&mut world, None),
+        400,
+        "INVALID_ZULIP_SERVER",
+        "Your plan doesn't allow sending push notifications.",
+    );
     let level = ("api_feature_level", json!(300));
     let realms = ("realms", json!([realm(0, REALM)]));
     accepted(&world.send(&upload(UUID_A, &[level.clone(), realms.clone()])));

@@ -42,6 +42,8 @@ pub enum Operation {
     AttestGrant,
     /// The registry counts a complete file as a reference; asked by a build's object only.
     AttestCount,
+    /// A build's object forgets its file; asked by the registry only.
+    AttestForget,
     PartyRegister,
     PartyRevoke,
     PartyCreate,

@@ -1,7 +1,7 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
-use super::provider::legacy::LegacyError;
 use super::operate::OperationError;
+use super::provider::legacy::LegacyError;
 use super::upload::UploadError;
 
 /// Where in a request a value stands.

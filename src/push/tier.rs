@@ -249,9 +249,7 @@ impl Invoicing {
     /// From the dialect's number.
     #[must_use]
     pub fn parse(number: u64) -> Option<Self> {
-        [Self::Done, Self::Started, Self::InitialPending]
-            .into_iter()
-            .find(|known| u64::from(known.number()) == number)
+        [Self::Done, Self::Started, Self::InitialPending].into_iter().find(|known| u64::from(known.number()) == number)
     }
 }
 

@@ -29,7 +29,7 @@ use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 use waystation::kernel::settings::Settings;
 use waystation::kernel::time::Timestamp;
-use waystation::push::{DIRECTORY_MIGRATIONS, MIGRATIONS, PushDirectory, RemoteServer, address};
+use waystation::push::{DIRECTORY_MIGRATIONS, PushDirectory, RemoteServer, address};
 
 pub const UUID_A: &str = "6cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
 pub const UUID_B: &str = "7cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
@@ -133,10 +133,8 @@ impl World {
 
     pub fn server(&mut self, name: &str) -> &mut Stage<RemoteServer> {
         let (settings, now, evict) = (self.settings.clone(), self.now, self.evict_always);
-        let stage = self
-            .servers
-            .entry(name.to_owned())
-            .or_insert_with(|| Stage::new(settings, MIGRATIONS, RemoteServer::load));
+        let stage =
+            self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, &[], RemoteServer::load));
         (stage.now, stage.evict_always) = (now, evict);
         stage
     }
@@ -170,11 +168,15 @@ impl World {
         let mut all = Vec::new();
         for (name, stage) in &mut self.servers {
             let errands = stage.take_errands();
-            all.extend(errands.into_iter().map(|(ticket, errand)| ((Class::RemoteServer, name.clone(), ticket), errand)));
+            all.extend(
+                errands.into_iter().map(|(ticket, errand)| ((Class::RemoteServer, name.clone(), ticket), errand)),
+            );
         }
         for (name, stage) in &mut self.shards {
             let errands = stage.take_errands();
-            all.extend(errands.into_iter().map(|(ticket, errand)| ((Class::PushDirectory, name.clone(), ticket), errand)));
+            all.extend(
+                errands.into_iter().map(|(ticket, errand)| ((Class::PushDirectory, name.clone(), ticket), errand)),
+            );
         }
         all
     }
@@ -321,7 +323,8 @@ impl World {
     /// Registers a server that must be taken, with a host name of its own.
     #[track_caller]
     pub fn register(&mut self, uuid: &str) {
-        let reply = self.send(&registration(uuid, &format!("{}.example.org", &uuid[..8])));
+        let label = uuid.split('-').next().unwrap();
+        let reply = self.send(&registration(uuid, &format!("{label}.example.org")));
         assert_eq!(reply.status, 200, "{}", reply.body);
         // Nobody may push whose people are not known.
         let form = [
@@ -370,7 +373,12 @@ pub fn realm(id: usize, uuid: &str) -> Value {
 pub fn form_call(operation: Operation, form: &[(&str, &str)]) -> Call {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let content_type = Some(String::from("application/x-www-form-urlencoded"));
-    Call { body: body.into_bytes(), content_type, client: ClientNetwork::from_header(Some("203.0.113.1")), ..call(operation) }
+    Call {
+        body: body.into_bytes(),
+        content_type,
+        client: ClientNetwork::from_header(Some("203.0.113.1")),
+        ..call(operation)
+    }
 }
 
 pub fn json_call(operation: Operation, body: &Value) -> Call {

@@ -114,11 +114,16 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay that is set up so.
-    #[must_use]
-    pub fn new(setup: Setup) -> Self {
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http2().build();
+    /// A relay that is set up so. It trusts whom the machine trusts (or `SSL_CERT_FILE`).
+    ///
+    /// Errors: a sentence for the operator.
+    pub fn new(setup: Setup) -> Result<Self, String> {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|error| format!("this machine has no certificates to trust (package ca-certificates): {error}"))?
+            .https_or_http()
+            .enable_http2()
+            .build();
         let client = Client::builder(TokioExecutor::new())
             .http2_only(true)
             .pool_timer(TokioTimer::new())
@@ -131,7 +136,7 @@ impl Relay {
             .build(connector);
         let secret_hash = Sha256::digest(setup.secret.as_bytes()).into();
         let under_way = Semaphore::new(setup.requests_max);
-        Self { setup, secret_hash, client, under_way }
+        Ok(Self { setup, secret_hash, client, under_way })
     }
 
     /// Answers one request.

@@ -23,10 +23,12 @@ async fn run() -> Result<(), String> {
     let upstream = setting("APNS_URL").unwrap_or_else(|| String::from("https://api.push.apple.com"));
     let address = setting("RELAY_LISTEN").unwrap_or_else(|| String::from("127.0.0.1:8780"));
     let setup = Setup::new(&secret, &upstream)?;
+    let relay = Relay::new(setup)?;
     let listener = TcpListener::bind(&address).await.map_err(|error| format!("cannot listen at {address}: {error}"))?;
     let cannot_wait = |error| format!("cannot wait for signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
+    let address = listener.local_addr().map_or(address, |at| at.to_string());
     eprintln!("listening at {address}, handing on to {upstream}");
     let stop = async move {
         tokio::select! {
@@ -34,6 +36,6 @@ async fn run() -> Result<(), String> {
             _ = interrupt.recv() => {}
         }
     };
-    serve(listener, Relay::new(setup), stop).await;
+    serve(listener, relay, stop).await;
     Ok(())
 }

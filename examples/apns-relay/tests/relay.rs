@@ -133,7 +133,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, Relay::new(setup), async {
+        let served = tokio::spawn(serve(listener, Relay::new(setup).unwrap(), async {
             let _ = stopped.await;
         }));
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -4,6 +4,7 @@
 
 mod attestation;
 mod core;
+mod operator;
 mod parties;
 mod push;
 
@@ -31,6 +32,8 @@ pub enum Who {
     RemoteServer,
     /// A peer with its token, or somebody who shows it in the first message.
     PeerOrLater,
+    /// The holder of `ADMIN_SECRET`, or of an operator's token, which an object judges.
+    PushOperator,
 }
 
 /// Where the answer is made.
@@ -149,8 +152,8 @@ const fn socket(template: &'static str, operation: Operation, to: To, summary: &
 
 /// Every route of the service.
 pub const ROUTES: &[Route] = &join::<
-    { core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() + push::TABLE.len() },
->(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE]);
+    { core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() + push::TABLE.len() + operator::TABLE.len() },
+>(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE, operator::TABLE]);
 
 /// One table of several. The compiler runs it, and stops at a wrong length.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]

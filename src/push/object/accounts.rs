@@ -62,13 +62,7 @@ pub(super) fn change(
 }
 
 /// What was decided, as statements.
-pub(super) fn write(
-    account: &Account,
-    plan: &AccountPlan,
-    actor: &Actor,
-    now: Timestamp,
-    batch: &mut Vec<Statement>,
-) {
+pub(super) fn write(account: &Account, plan: &AccountPlan, actor: &Actor, now: Timestamp, batch: &mut Vec<Statement>) {
     let key = plans::key(&account.scope);
     if let Some(customer) = &plan.customer {
         batch.push(plans::put_customer(key, customer));

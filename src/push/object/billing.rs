@@ -137,7 +137,8 @@ impl RemoteServer {
         let mut batch = vec![realms::adopt(&uuid, profile, &secret, created, now)];
         batch.push(realms::set_plan_type(&uuid, plan_type, now));
         let change = moved(&bundle.from, self.server.as_ref().map_or("", |server| server.uuid.as_str()));
-        let entry = Entry { scope: Scope::Realm { uuid: uuid.clone(), number: None }, event: Event::RealmMoved, change };
+        let entry =
+            Entry { scope: Scope::Realm { uuid: uuid.clone(), number: None }, event: Event::RealmMoved, change };
         batch.push(relabelled(&entry, &bundle.actor, now));
         batch.push(super::operator::announce(now));
         self.strangers.remove(&uuid);
@@ -149,6 +150,9 @@ impl RemoteServer {
     pub(super) fn drop_realm(&mut self, turn: &mut Turn<'_>, farewell: &Farewell) -> Result<Reply, Halt> {
         let now = turn.now;
         let done = Reply::json_text(String::from("{}"));
+        if self.server.is_none() {
+            return Ok(done);
+        }
         let Some(row) = realms::load(turn.sql, &farewell.realm)? else { return Ok(done) };
         let sealed = operations::count_sealed(turn.sql, row.realm_id)?;
         let mut batch = operations::part_devices(row.realm_id).to_vec();
@@ -156,7 +160,11 @@ impl RemoteServer {
         batch.push(realms::remove(row.realm_id));
         let from = self.server.as_ref().map_or("", |server| server.uuid.as_str());
         let change = moved(from, &farewell.to);
-        let entry = Entry { scope: Scope::Realm { uuid: row.uuid.clone(), number: row.number }, event: Event::RealmMoved, change };
+        let entry = Entry {
+            scope: Scope::Realm { uuid: row.uuid.clone(), number: row.number },
+            event: Event::RealmMoved,
+            change,
+        };
         batch.push(relabelled(&entry, &farewell.actor, now));
         batch.push(super::operator::announce(now));
         self.strangers.remove(&row.uuid);

@@ -27,8 +27,8 @@ use crate::push::wire::answer::Tally;
 use crate::push::wire::parcel::{Parcel, encode_parcel, parse_parcel};
 use crate::push::wire::provider as wire;
 
-/// Deliveries that the alarm takes into memory.
-const RESUMED_MAX: usize = 64;
+/// Deliveries in memory that wait for a free place; the others wait in their rows.
+const WAITING_IN_MEMORY_MAX: usize = 128;
 
 /// How soon the alarm looks again when it could take no more.
 const LOOK_AGAIN_MS: u64 = 1_000;
@@ -98,13 +98,16 @@ struct Flight {
     waiting: Waiting,
     admission: Admission,
     asked_at: Timestamp,
+    ticket: Ticket,
+    /// Which of Google's access tokens it went with.
+    access: u32,
 }
 
 /// Google's access token.
 enum Access {
     None,
-    Coming,
-    Here(fcm::Access, Timestamp),
+    Coming(Timestamp),
+    Here(fcm::Access),
 }
 
 /// What becomes of a delivery that is taken up.
@@ -133,6 +136,8 @@ pub(super) struct Courier {
     token_url: String,
     fcm_base: String,
     access: Access,
+    /// How many access tokens there were.
+    accesses: u32,
     signer: Option<apns::Signer>,
     gateway: Option<apns::Gateway>,
     provider_token: Option<apns::ProviderToken>,
@@ -147,7 +152,7 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn load(settings: &Settings, sql: &dyn Sql) -> Result<Self, Fault> {
+    pub(super) fn new(settings: &Settings, next_id: i64) -> Self {
         let push = &settings.push;
         let pairs = push.registration_keys.iter().filter_map(|key| {
             let public: [u8; 32] = crate::kernel::keys::parse_base64(&key.public)?.try_into().ok()?;
@@ -162,24 +167,25 @@ impl Courier {
         });
         let own_url = account.as_ref().map(|account| account.token_url.clone()).unwrap_or_default();
         let key = push.apns.as_ref();
-        Ok(Self {
+        Self {
             registration_keys: RegistrationKeys::new(pairs.collect()).unwrap_or_default(),
             account,
             token_url: push.fcm_token_url.clone().unwrap_or(own_url),
             fcm_base: push.fcm_base_url.clone(),
             access: Access::None,
+            accesses: 0,
             signer: key.and_then(|key| apns::Signer::parse(key.p8.reveal(), &key.key_id, &key.team_id)),
             gateway: apns::Gateway::parse(&push.apns_base_url),
             provider_token: None,
             sender: sender(settings),
             vapid: Vec::new(),
             breakers: BTreeMap::new(),
-            next_id: store::queue::last_delivery(sql)? + 1,
+            next_id,
             waiting: VecDeque::new(),
             flights: BTreeMap::new(),
             batches: BTreeMap::new(),
             due: None,
-        })
+        }
     }
 
     /// Whether a kind of device can be sent to at all.
@@ -219,19 +225,24 @@ impl Courier {
                 registered_at: draft.registered_at,
                 parcel: encode_parcel(&draft.parcel)?,
                 begun_at: now,
-                attempts: 1,
+                attempts: 0,
             };
             self.next_id += 1;
             ids.push(delivery.delivery_id);
-            batch.push(store::queue::put_delivery(&delivery, now.plus(LEASE_MS)));
-            self.waiting.push_back(Waiting { delivery, renewal: Renewal::Possible });
+            if self.waiting.len() < WAITING_IN_MEMORY_MAX {
+                let delivery = Delivery { attempts: 1, ..delivery };
+                batch.push(store::queue::put_delivery(&delivery, now.plus(LEASE_MS)));
+                self.waiting.push_back(Waiting { delivery, renewal: Renewal::Possible });
+            } else {
+                batch.push(store::queue::put_delivery(&delivery, now));
+            }
         }
         Ok(ids)
     }
 
     pub(super) fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         let due = store::queue::next_delivery(sql)?;
-        let is_full = self.waiting.len() >= RESUMED_MAX;
+        let is_full = self.waiting.len() >= WAITING_IN_MEMORY_MAX;
         self.due = due.map(|due| if is_full { due.max(now.plus(LOOK_AGAIN_MS)) } else { due });
         Ok(())
     }
@@ -254,7 +265,7 @@ impl Courier {
 
     /// Whether Google's notifications wait for an access token. Without an account there is nothing to wait for.
     fn wants_access(&self, now: Timestamp) -> bool {
-        self.account.is_some() && !matches!(&self.access, Access::Here(access, _) if access.is_usable(now))
+        self.account.is_some() && !matches!(&self.access, Access::Here(access) if access.is_usable(now))
     }
 
     fn holds(&self, delivery_id: i64) -> bool {
@@ -264,7 +275,8 @@ impl Courier {
 
     /// Whether a delivery is a test, which is not counted.
     fn is_trial(&self, delivery_id: i64) -> bool {
-        let is_trial = |batch: &Batch| matches!(batch.report, Report::Trial) && batch.outstanding.contains(&delivery_id);
+        let is_trial =
+            |batch: &Batch| matches!(batch.report, Report::Trial) && batch.outstanding.contains(&delivery_id);
         self.batches.values().any(is_trial)
     }
 
@@ -291,7 +303,7 @@ impl Courier {
         let now = turn.now;
         Ok(match parse_parcel(&delivery.parcel)? {
             Parcel::Fcm(notice) => {
-                let (Some(account), Access::Here(access, _)) = (&self.account, &self.access) else {
+                let (Some(account), Access::Here(access)) = (&self.account, &self.access) else {
                     return Ok(Launch::Drop);
                 };
                 let token = &delivery.token.token;
@@ -360,7 +372,9 @@ impl RemoteServer {
                     let delivery_id = waiting.delivery.delivery_id;
                     turn.ask(ticket, Errand::Fetch(fetch));
                     self.under_way.insert(ticket, UnderWay::Send(delivery_id));
-                    self.courier.flights.insert(delivery_id, Flight { waiting, admission, asked_at: now });
+                    let access = self.courier.accesses;
+                    let flight = Flight { waiting, admission, asked_at: now, ticket, access };
+                    self.courier.flights.insert(delivery_id, flight);
                 }
             }
         }
@@ -371,7 +385,7 @@ impl RemoteServer {
 
     /// Gets an access token, unless one is coming.
     fn fetch_access(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.courier.access, Access::Coming) {
+        if matches!(self.courier.access, Access::Coming(since) if turn.now.since(since) < LEASE_MS) {
             return;
         }
         let Some(account) = &self.courier.account else { return };
@@ -380,7 +394,7 @@ impl RemoteServer {
         let ticket = self.ticket();
         turn.ask(ticket, errand);
         self.under_way.insert(ticket, UnderWay::Sign(input));
-        self.courier.access = Access::Coming;
+        self.courier.access = Access::Coming(turn.now);
     }
 
     pub(super) fn sign_told(&mut self, turn: &mut Turn<'_>, input: &str, outcome: &Outcome) -> Result<(), Fault> {
@@ -399,7 +413,8 @@ impl RemoteServer {
         match wire::fcm::parse_access(outcome, turn.now) {
             // A token that is over at once would be fetched for ever.
             Ok(access) if access.is_usable(turn.now) => {
-                self.courier.access = Access::Here(access, turn.now);
+                self.courier.access = Access::Here(access);
+                self.courier.accesses = self.courier.accesses.wrapping_add(1);
                 let mut batch = Vec::new();
                 self.pump(turn, &mut batch)?;
                 self.commit(turn, batch)?;
@@ -428,11 +443,17 @@ impl RemoteServer {
         self.answer_ripe(turn)
     }
 
-    pub(super) fn send_told(&mut self, turn: &mut Turn<'_>, delivery_id: i64, outcome: &Outcome) -> Result<(), Fault> {
+    pub(super) fn send_told(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        delivery_id: i64,
+        outcome: &Outcome,
+    ) -> Result<(), Fault> {
         let now = turn.now;
-        let Some(Flight { waiting, admission, asked_at }) = self.courier.flights.remove(&delivery_id) else {
-            return Ok(());
-        };
+        let is_current = self.courier.flights.get(&delivery_id).is_some_and(|flight| flight.ticket == ticket);
+        let flight = if is_current { self.courier.flights.remove(&delivery_id) } else { None };
+        let Some(Flight { waiting, admission, asked_at, access, .. }) = flight else { return Ok(()) };
         let kind = waiting.delivery.token.kind;
         let verdict = match kind {
             Kind::Fcm => wire::fcm::verdict(outcome, now),
@@ -441,12 +462,15 @@ impl RemoteServer {
         };
         self.courier.breakers.entry(kind).or_default().record(now, admission, Health::from(verdict));
         let mut batch = Vec::new();
-        if verdict == Verdict::Renew && waiting.renewal == Renewal::Possible && self.renew(kind, asked_at, now) {
+        if verdict == Verdict::Renew && waiting.renewal == Renewal::Possible && self.renew(kind, access, now) {
             let renewal = Renewal::Tried;
             self.courier.waiting.push_front(Waiting { delivery: waiting.delivery, renewal });
         } else {
             let fate = decide_fate(now, &waiting.delivery, verdict, turn.entropy);
             self.end(turn, &waiting.delivery, fate, asked_at, &mut batch)?;
+        }
+        if self.courier.waiting.is_empty() && self.courier.due.is_some_and(|due| due <= now) {
+            self.resume_deliveries(turn, delivery_id, &mut batch)?;
         }
         self.pump(turn, &mut batch)?;
         self.commit(turn, batch)?;
@@ -454,11 +478,11 @@ impl RemoteServer {
     }
 
     /// Forgets credentials that the provider refused, if new ones may be had.
-    fn renew(&mut self, kind: Kind, asked_at: Timestamp, now: Timestamp) -> bool {
+    fn renew(&mut self, kind: Kind, access: u32, now: Timestamp) -> bool {
         match kind {
             Kind::Fcm => {
                 // One that came since then is not the one that was refused.
-                if matches!(self.courier.access, Access::Here(_, since) if since <= asked_at) {
+                if matches!(self.courier.access, Access::Here(_)) && access == self.courier.accesses {
                     self.courier.access = Access::None;
                 }
                 true
@@ -511,10 +535,23 @@ impl RemoteServer {
     }
 
     /// Takes up what is due: retries whose time has come, and what a crash left behind.
-    pub(super) fn resume_deliveries(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
+    pub(super) fn resume_deliveries(
+        &mut self,
+        turn: &mut Turn<'_>,
+        settled: i64,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
         let now = turn.now;
-        let room = RESUMED_MAX.saturating_sub(self.courier.waiting.len());
+        let room = WAITING_IN_MEMORY_MAX.saturating_sub(self.courier.waiting.len());
         for mut delivery in store::queue::due_deliveries(turn.sql, now, room)? {
+            // The row that this very event settles is not taken up again.
+            if delivery.delivery_id == settled {
+                continue;
+            }
+            let lost = |flight: &Flight| now.since(flight.asked_at) >= LEASE_MS;
+            if self.courier.flights.get(&delivery.delivery_id).is_some_and(lost) {
+                self.courier.flights.remove(&delivery.delivery_id);
+            }
             if self.courier.holds(delivery.delivery_id) {
                 batch.push(store::queue::put_off(&delivery, now.plus(LEASE_MS)));
             } else if now > delivery.begun_at.plus(COURSE_MS_MAX) {

@@ -22,13 +22,13 @@ use crate::push::hostname::{is_loopback, may_be_public};
 use crate::push::object::learn::Halt;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::{Refusal, TransferError};
+use crate::push::role::needed;
 use crate::push::store::{self, directory as rows};
 use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
 use crate::push::wire::host::{self, Scheme};
 use crate::push::wire::request::{Transfer, parse_challenge, parse_transfer};
 use crate::push::wire::service::{self, Act, Claim, Dead, Granted, Holder, Name, NameKind, NewKey, Settle};
-use crate::push::role::needed;
 use crate::push::wire::{answer, envelope, operator};
 
 use super::index::{self, Moving};
@@ -254,6 +254,9 @@ impl PushDirectory {
         let token =
             TokenHash::from_hex(&dead.token).ok_or_else(|| Fault::Corrupt(String::from("a token of no hash")))?;
         let mut batch = Vec::new();
+        if !dead.keeps {
+            batch.push(rows::remove_holder(token, &dead.server));
+        }
         for server in rows::holders(turn.sql, token, HOLDERS_MAX)? {
             if server == dead.server {
                 continue;
@@ -282,6 +285,7 @@ impl PushDirectory {
             app_id: obituary.app_id.clone(),
             at_ms: obituary.died_at.as_millis(),
             server: obituary.server.clone(),
+            keeps: false,
         };
         let (class, operation) = (Class::RemoteServer, Operation::PushTokenDead);
         let errand = service::errand(class, obituary.server.clone(), operation, &dead, "")?;
@@ -450,10 +454,13 @@ impl Object for PushDirectory {
             Some(UnderWay::Parting(farewell_id)) => self.parted(turn, farewell_id, &outcome),
             Some(UnderWay::Moving(moving, request_id)) => self.moved(turn, ticket, moving, &request_id, &outcome),
             Some(UnderWay::PassedOn(request_id)) => {
-                turn.answer(ticket, match outcome {
-                    Outcome::Replied(reply) => reply,
-                    _ => operator::refused(&Refusal::Busy, &request_id),
-                });
+                turn.answer(
+                    ticket,
+                    match outcome {
+                        Outcome::Replied(reply) => reply,
+                        _ => operator::refused(&Refusal::Busy, &request_id),
+                    },
+                );
                 Ok(())
             }
             Some(UnderWay::Beginning(wish)) => {

@@ -13,9 +13,12 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
 use crate::push::directory::shard;
-use crate::push::queue::{DUTIES_PARALLEL_MAX, Duty, DutyAct, duty_delay_ms};
+use crate::push::queue::{DUTIES_PARALLEL_MAX, Duty, DutyAct, LEASE_MS, duty_delay_ms};
 use crate::push::store;
 use crate::push::wire::service::{self, Act, Dead, Granted, Name, NameKind, Settle};
+
+/// When a duty is looked at again whose name is busy.
+const SAME_NAME_MS: u64 = 1_000;
 
 /// Duties under way, and when the next is due.
 pub(super) struct Duties {
@@ -25,13 +28,19 @@ pub(super) struct Duties {
 }
 
 impl Duties {
-    pub(super) fn load(sql: &dyn Sql) -> Result<Self, Fault> {
-        Ok(Self { next_id: store::queue::last_duty(sql)? + 1, under_way: BTreeMap::new(), due: None })
+    pub(super) const fn new(next_id: i64) -> Self {
+        Self { next_id, under_way: BTreeMap::new(), due: None }
     }
 
-    pub(super) fn refresh(&mut self, sql: &dyn Sql) -> Result<(), Fault> {
-        self.due = store::queue::next_duty(sql)?;
+    pub(super) fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
+        let due = store::queue::next_duty(sql)?;
+        // Whatever ends makes room; the alarm is for answers that never come.
+        self.due = due.map(|due| if self.is_full() { due.max(now.plus(LEASE_MS)) } else { due });
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.under_way.len() >= DUTIES_PARALLEL_MAX
     }
 
     pub(super) const fn wake_at(&self) -> Option<Timestamp> {
@@ -40,8 +49,7 @@ impl Duties {
 
     /// Whether something about the same name is being told: the next thing waits, so that they arrive in order.
     fn is_busy(&self, duty: &Duty) -> bool {
-        self.under_way.len() >= DUTIES_PARALLEL_MAX
-            || self.under_way.values().any(|(kind, name)| *kind == duty.kind && *name == duty.name)
+        self.under_way.values().any(|(kind, name)| *kind == duty.kind && *name == duty.name)
     }
 }
 
@@ -81,11 +89,12 @@ impl RemoteServer {
         let duty_id = self.duties.next_id;
         self.duties.next_id += 1;
         let duty = Duty { duty_id, kind: kind.word().to_owned(), name, act, extra, attempts: 0 };
-        batch.push(store::queue::put_duty(&duty, turn.now.plus(duty_delay_ms(0))));
-        if !self.duties.is_busy(&duty) {
-            self.perform(turn, duty)?;
+        if self.duties.is_full() || self.duties.is_busy(&duty) {
+            batch.push(store::queue::put_duty(&duty, turn.now));
+            return Ok(());
         }
-        Ok(())
+        batch.push(store::queue::put_duty(&duty, turn.now.plus(duty_delay_ms(0))));
+        self.perform(turn, duty)
     }
 
     fn perform(&mut self, turn: &mut Turn<'_>, duty: Duty) -> Result<(), Fault> {
@@ -95,9 +104,11 @@ impl RemoteServer {
         let errand = match duty.act {
             DutyAct::Confirm | DutyAct::Release => settle(&name, &server, duty.act, "")?,
             DutyAct::Dead => {
-                let (at, app_id) = duty.extra.split_once(' ').unwrap_or(("0", ""));
-                let app_id = Some(app_id.to_owned()).filter(|app_id| !app_id.is_empty());
-                let dead = Dead { token: duty.name.clone(), app_id, at_ms: at.parse().unwrap_or(0), server };
+                let mut words = duty.extra.splitn(3, ' ');
+                let at_ms = words.next().and_then(|at| at.parse().ok()).unwrap_or(0);
+                let keeps = words.next() == Some("keeps");
+                let app_id = words.next().filter(|app_id| !app_id.is_empty()).map(str::to_owned);
+                let dead = Dead { token: duty.name.clone(), app_id, at_ms, server, keeps };
                 let shard = shard(kind.word(), &duty.name);
                 service::errand(Class::PushDirectory, shard, Operation::PushTokenDead, &dead, "")?
             }
@@ -112,18 +123,32 @@ impl RemoteServer {
     /// A duty is done, or is left to the alarm.
     pub(super) fn duty_told(&mut self, turn: &mut Turn<'_>, duty_id: i64, outcome: &Outcome) -> Result<(), Fault> {
         self.duties.under_way.remove(&duty_id);
-        let batch = if service::is_done(outcome) { vec![store::queue::remove_duty(duty_id)] } else { Vec::new() };
+        let mut batch = if service::is_done(outcome) { vec![store::queue::remove_duty(duty_id)] } else { Vec::new() };
+        self.resume_duties(turn, duty_id, &mut batch)?;
         self.commit(turn, batch)
     }
 
-    /// Starts on the duties whose time has come.
-    pub(super) fn resume_duties(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
-        for duty in store::queue::due_duties(turn.sql, turn.now, DUTIES_PARALLEL_MAX)? {
+    /// Starts on the duties whose time has come, but for one that this very event settles.
+    pub(super) fn resume_duties(
+        &mut self,
+        turn: &mut Turn<'_>,
+        settled: i64,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
+        let room = DUTIES_PARALLEL_MAX.saturating_sub(self.duties.under_way.len());
+        for duty in store::queue::due_duties(turn.sql, turn.now, room + 1)? {
+            if duty.duty_id == settled || self.duties.is_full() {
+                continue;
+            }
+            // Had there been an answer, it would have come by now.
+            self.duties.under_way.remove(&duty.duty_id);
+            if self.duties.is_busy(&duty) {
+                batch.push(store::queue::put_off_duty(duty.duty_id, turn.now.plus(SAME_NAME_MS)));
+                continue;
+            }
             let due = turn.now.plus(duty_delay_ms(duty.attempts + 1));
             batch.push(store::queue::put_off_duty(duty.duty_id, due));
-            if !self.duties.is_busy(&duty) {
-                self.perform(turn, duty)?;
-            }
+            self.perform(turn, duty)?;
         }
         Ok(())
     }
@@ -137,31 +162,10 @@ impl RemoteServer {
         at: Timestamp,
         batch: &mut Vec<Statement>,
     ) -> Result<(), Fault> {
-        self.forget_token(turn, token, app_id, at, batch)?;
-        let extra = format!("{} {}", at.as_millis(), app_id.unwrap_or_default());
+        let stays = forget_token(turn.sql, token, app_id, at, batch)?;
+        let keeps = if stays.granted { "keeps" } else { "forgets" };
+        let extra = format!("{} {keeps} {}", at.as_millis(), app_id.unwrap_or_default());
         self.owe_more(turn, NameKind::Token, token.to_hex(), DutyAct::Dead, extra, batch)
-    }
-
-    /// Removes the rows that a token's death ends, and says whether others with it stay.
-    fn forget_token(
-        &mut self,
-        turn: &mut Turn<'_>,
-        token: TokenHash,
-        app_id: Option<&str>,
-        at: Timestamp,
-        batch: &mut Vec<Statement>,
-    ) -> Result<Granted, Fault> {
-        let struck = store::device::struck(turn.sql, token, app_id, at)?;
-        let all = store::device::with_token(turn.sql, token)?;
-        batch.extend(struck.iter().map(|device_id| store::device::remove(*device_id)));
-        if !struck.is_empty() {
-            batch.push(store::device::add(-i64::try_from(struck.len()).unwrap_or(0), 0));
-        }
-        let stays = all.len() > struck.len();
-        if !stays && !struck.is_empty() {
-            self.owe(turn, NameKind::Token, token.to_hex(), DutyAct::Release, batch)?;
-        }
-        Ok(Granted { granted: stays })
     }
 
     /// Another server was told that a token is dead.
@@ -169,10 +173,27 @@ impl RemoteServer {
         let mut batch = Vec::new();
         let at = Timestamp::from_millis(dead.at_ms);
         let stays = match TokenHash::from_hex(&dead.token) {
-            Some(token) => self.forget_token(turn, token, dead.app_id.as_deref(), at, &mut batch)?,
+            Some(token) => forget_token(turn.sql, token, dead.app_id.as_deref(), at, &mut batch)?,
             None => Granted { granted: false },
         };
         self.commit(turn, batch)?;
         Ok(service::answer(&stays)?)
     }
+}
+
+/// Removes the rows that a token's death ends, and says whether others with it stay.
+fn forget_token(
+    sql: &dyn Sql,
+    token: TokenHash,
+    app_id: Option<&str>,
+    at: Timestamp,
+    batch: &mut Vec<Statement>,
+) -> Result<Granted, Fault> {
+    let struck = store::device::struck(sql, token, app_id, at)?;
+    let all = store::device::with_token(sql, token)?;
+    batch.extend(struck.iter().map(|device_id| store::device::remove(*device_id)));
+    if !struck.is_empty() {
+        batch.push(store::device::add(-i64::try_from(struck.len()).unwrap_or(0), 0));
+    }
+    Ok(Granted { granted: all.len() > struck.len() })
 }

@@ -20,8 +20,8 @@ mod sealed;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-pub(in crate::push) use courier::vapid_public_key;
 pub(in crate::push) use chores::INDEX;
+pub(in crate::push) use courier::vapid_public_key;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;
@@ -37,7 +37,7 @@ use super::wire::envelope;
 use super::wire::service::{self, Name, NameKind};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
-use crate::kernel::migration::Migration;
+use crate::kernel::migration::{Migration, migrate, schema_version, steps};
 use crate::kernel::object::{Answer, Call, Object, Principal, Restored, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
@@ -49,7 +49,8 @@ use courier::Courier;
 use duties::Duties;
 use learn::{Halt, Learned, Question};
 
-/// Schema versions of a remote server's object.
+/// Schema versions of a remote server's object. It applies them itself: anybody can name any uuid, and an object that was
+/// never registered must leave nothing behind, not even empty tables.
 pub const MIGRATIONS: &[Migration] = store::server::MIGRATIONS;
 
 /// Calls that wait at once; more are asked to come back.
@@ -90,10 +91,20 @@ enum UnderWay {
     TellingEvent(i64),
 }
 
+/// Whether the database has tables.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Schema {
+    /// The first commit makes them.
+    Absent,
+    Present,
+}
+
 /// One self-hosted server.
 pub struct RemoteServer {
     settings: Rc<Settings>,
+    /// Without a registration the database has no tables.
     server: Option<Registered>,
+    schema: Schema,
     rate: SlidingLog,
     next_ticket: u32,
     under_way: BTreeMap<Ticket, UnderWay>,
@@ -116,20 +127,29 @@ impl RemoteServer {
         _restored: Vec<Restored>,
     ) -> Result<Self, Fault> {
         let rate = settings.push.rate_limit;
+        let schema = if schema_version(sql)? == 0 { Schema::Absent } else { Schema::Present };
+        let is_there = schema == Schema::Present;
+        if is_there {
+            migrate(sql, MIGRATIONS, now)?;
+        }
+        let last = |read: fn(&dyn Sql) -> Result<i64, Fault>| if is_there { read(sql) } else { Ok(0) };
         let mut object = Self {
-            server: store::server::load(sql)?,
+            server: if is_there { store::server::load(sql)? } else { None },
+            schema,
             rate: SlidingLog::new(rate.requests, rate.window_s.saturating_mul(1_000)),
             next_ticket: 1,
             under_way: BTreeMap::new(),
             strangers: BTreeMap::new(),
-            courier: Courier::load(&settings, sql)?,
-            duties: Duties::load(sql)?,
+            courier: Courier::new(&settings, last(store::queue::last_delivery)? + 1),
+            duties: Duties::new(last(store::queue::last_duty)? + 1),
             chores: Chores::default(),
             sweep_at: None,
             settings,
         };
-        object.refresh(sql, now)?;
-        object.chores.refresh_sweep(sql, now)?;
+        if is_there {
+            object.refresh(sql, now)?;
+            object.chores.refresh_sweep(sql, now)?;
+        }
         Ok(object)
     }
 
@@ -140,9 +160,13 @@ impl RemoteServer {
     }
 
     /// Commits, and reads when the alarm is needed next.
-    fn commit(&mut self, turn: &Turn<'_>, batch: Vec<Statement>) -> Result<(), Fault> {
+    fn commit(&mut self, turn: &Turn<'_>, mut batch: Vec<Statement>) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());
+        }
+        if self.schema == Schema::Absent {
+            batch.splice(0..0, steps(turn.sql, MIGRATIONS, turn.now)?);
+            self.schema = Schema::Present;
         }
         turn.commit(batch)?;
         self.refresh(turn.sql, turn.now)
@@ -150,7 +174,7 @@ impl RemoteServer {
 
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         self.courier.refresh(sql, now)?;
-        self.duties.refresh(sql)?;
+        self.duties.refresh(sql, now)?;
         self.chores.refresh(sql, now)?;
         self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
         Ok(())
@@ -320,6 +344,13 @@ impl RemoteServer {
 
     /// Calls of other objects.
     fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
+        if self.server.is_none() {
+            // It holds nothing, whatever it is asked about.
+            return match call.operation {
+                Operation::PushTransferKey => Err(Refusal::RegistrationNotFound.into()),
+                _ => Ok(service::answer(&service::Granted { granted: false })?),
+            };
+        }
         let reply = match call.operation {
             Operation::PushLookup => {
                 let name: Name = service::parse(call)?;
@@ -369,7 +400,7 @@ impl Object for RemoteServer {
         match self.under_way.remove(&ticket) {
             None => Ok(()),
             Some(UnderWay::Duty(duty_id)) => self.duty_told(turn, duty_id, &outcome),
-            Some(UnderWay::Send(delivery_id)) => self.send_told(turn, delivery_id, &outcome),
+            Some(UnderWay::Send(delivery_id)) => self.send_told(turn, ticket, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
             Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
@@ -394,10 +425,13 @@ impl Object for RemoteServer {
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.server.is_none() {
+            return Ok(());
+        }
         let now = turn.now;
         let mut batch = Vec::new();
-        self.resume_deliveries(turn, &mut batch)?;
-        self.resume_duties(turn, &mut batch)?;
+        self.resume_deliveries(turn, 0, &mut batch)?;
+        self.resume_duties(turn, 0, &mut batch)?;
         if self.sweep_at.is_some_and(|at| at <= now) {
             let before = now.minus(EXPIRED_KEPT_MS);
             let swept = store::sealed::count_expired(turn.sql, before, SWEPT_MAX)?;
@@ -416,6 +450,9 @@ impl Object for RemoteServer {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at].into_iter().flatten().min()
+        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

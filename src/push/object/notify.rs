@@ -9,8 +9,8 @@ use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::{Sql, Statement};
-use crate::push::device::{Device, TokenHash, User, canonical, deduplicate, gone};
 use crate::push::count::Own;
+use crate::push::device::{Device, TokenHash, User, canonical, deduplicate, gone};
 use crate::push::permission::Permission;
 use crate::push::provider::Kind;
 use crate::push::queue::Path;
@@ -140,16 +140,15 @@ impl RemoteServer {
         let deliveries = self.courier.accept(turn.sql, turn.now, drafts, &mut batch)?;
         let ignored = Form::of(call).ignored(&[]);
         let standing = learned.standing.flatten();
-        let waiting = Batch::new(deliveries, report, ignored, standing, turn.now);
-        let is_done = waiting.is_done();
-        self.courier.batches.insert(ticket, waiting);
+        self.courier.batches.insert(ticket, Batch::new(deliveries, report, ignored, standing, turn.now));
         let mut batch = self.touched(batch, turn.now);
         self.pump(turn, &mut batch)?;
         self.commit(turn, batch)?;
-        if is_done {
-            let batch = self.courier.batches.remove(&ticket);
-            let reply = batch.map(|batch| self.report(turn.sql, &batch)).transpose()?;
-            return reply.map(Done::Reply).ok_or_else(|| Refusal::Busy.into());
+        // Nothing to send, or a provider that is left alone for now.
+        if self.courier.batches.get(&ticket).is_some_and(Batch::is_done)
+            && let Some(batch) = self.courier.batches.remove(&ticket)
+        {
+            return Ok(Done::Reply(self.report(turn.sql, &batch)?));
         }
         Ok(Done::Underway(ticket))
     }

@@ -182,13 +182,7 @@ impl RemoteServer {
         Ok(wire::once(&body))
     }
 
-    fn change_plan(
-        &mut self,
-        turn: &mut Turn<'_>,
-        call: &Call,
-        scope: Scope,
-        actor: &Actor,
-    ) -> Result<Reply, Halt> {
+    fn change_plan(&mut self, turn: &mut Turn<'_>, call: &Call, scope: Scope, actor: &Actor) -> Result<Reply, Halt> {
         let change = wire::parse_change(&call.body)?;
         let key = plans::key(&scope).to_owned();
         let mut batch = Vec::new();
@@ -411,7 +405,15 @@ fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
 
 fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Reply, Halt> {
     const HEADER: [&str; 10] = [
-        "id", "realm_uuid", "tier", "created_at", "period_start", "period_end", "licenses", "amount", "discount",
+        "id",
+        "realm_uuid",
+        "tier",
+        "created_at",
+        "period_start",
+        "period_end",
+        "licenses",
+        "amount",
+        "discount",
         "currency",
     ];
     let query = Query::of(call);

@@ -44,12 +44,7 @@ impl RemoteServer {
 
     /// The decision.
     #[allow(clippy::unused_self, reason = "reads like the other steps")]
-    pub(super) fn permission(
-        &self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        realm: Option<&Uuid>,
-    ) -> Result<Permission, Fault> {
+    pub(super) fn permission(&self, sql: &dyn Sql, now: Timestamp, realm: Option<&Uuid>) -> Result<Permission, Fault> {
         let uploads = uploads::load_uploads(sql)?;
         let realm = realm.map(|realm| realm_subject(sql, now, realm, &uploads)).transpose()?.flatten();
         // The server's people matter only where no organization's do.

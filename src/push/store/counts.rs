@@ -97,14 +97,23 @@ fn forward(sql: &'static str, device_id: i64, now: Timestamp) -> Statement {
 }
 
 /// Our own series of an organization, or of the server.
-pub(in crate::push) fn load_own(sql: &dyn Sql, realm_id: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
-    let params =
-        vec![realm_id.into(), property.into(), window.after.0.into(), window.to.into(), window.limit.into()];
+pub(in crate::push) fn load_own(
+    sql: &dyn Sql,
+    realm_id: i64,
+    property: &str,
+    window: &Window,
+) -> Result<Vec<Point>, Fault> {
+    let params = vec![realm_id.into(), property.into(), window.after.0.into(), window.to.into(), window.limit.into()];
     sql.read(Statement::new(OWN_SERIES, params))?.iter().map(point).collect()
 }
 
 /// An uploaded series of an organization.
-pub(in crate::push) fn load_realm(sql: &dyn Sql, number: i64, property: &str, window: &Window) -> Result<Vec<Point>, Fault> {
+pub(in crate::push) fn load_realm(
+    sql: &dyn Sql,
+    number: i64,
+    property: &str,
+    window: &Window,
+) -> Result<Vec<Point>, Fault> {
     let (after, subgroup) = &window.after;
     let params = vec![
         number.into(),

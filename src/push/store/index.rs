@@ -97,12 +97,7 @@ pub(in crate::push) fn remove(uuid: &str) -> Statement {
 }
 
 /// A page of servers in which `search` stands somewhere.
-pub(in crate::push) fn load_page(
-    sql: &dyn Sql,
-    after: &str,
-    search: &str,
-    limit: u64,
-) -> Result<Vec<IndexRow>, Fault> {
+pub(in crate::push) fn load_page(sql: &dyn Sql, after: &str, search: &str, limit: u64) -> Result<Vec<IndexRow>, Fault> {
     let parse = |row: &Row| {
         Ok(IndexRow {
             uuid: row.text(0)?.to_owned(),
@@ -182,13 +177,7 @@ pub(in crate::push) fn revoke(id: &str, now: Timestamp) -> Statement {
 }
 
 /// Keeps that a server must be told of a loss.
-pub(in crate::push) fn put_farewell(
-    realm: &str,
-    server: &str,
-    target: &str,
-    actor: &str,
-    due: Timestamp,
-) -> Statement {
+pub(in crate::push) fn put_farewell(realm: &str, server: &str, target: &str, actor: &str, due: Timestamp) -> Statement {
     Statement::new(PUT_FAREWELL, vec![realm.into(), server.into(), target.into(), actor.into(), due.into()])
 }
 

@@ -34,7 +34,8 @@ const PUT_OFF_ANNOUNCEMENT: &str = "UPDATE announcement SET due_at = ?1, attempt
 const ANNOUNCED: &str = "DELETE FROM announcement WHERE id = 1 AND due_at = ?1";
 
 const SOME_DEVICES: &str = "SELECT device_id, hex(token_hash) FROM device ORDER BY device_id LIMIT ?1";
-const REMOVE_DEVICES: &str = "DELETE FROM device WHERE device_id IN (SELECT device_id FROM device ORDER BY device_id LIMIT ?1)";
+const REMOVE_DEVICES: &str =
+    "DELETE FROM device WHERE device_id IN (SELECT device_id FROM device ORDER BY device_id LIMIT ?1)";
 const SOME_REALMS: &str = "SELECT uuid FROM realm WHERE profile IS NOT NULL OR host != '' ORDER BY realm_id LIMIT ?1";
 const BLANK_REALM: &str =
     "UPDATE realm SET host = '', name = '', profile = NULL, owner_secret = zeroblob(32) WHERE uuid = ?1";
@@ -110,19 +111,14 @@ pub(in crate::push) fn load_tokens(sql: &dyn Sql, after: i64, limit: u64) -> Res
 }
 
 /// The names of organizations by their rows.
-pub(in crate::push) fn load_realm_names(
-    sql: &dyn Sql,
-) -> Result<std::collections::BTreeMap<i64, String>, Fault> {
+pub(in crate::push) fn load_realm_names(sql: &dyn Sql) -> Result<std::collections::BTreeMap<i64, String>, Fault> {
     let rows = sql.read(Statement::plain(REALM_NAMES))?;
     rows.iter().map(|row| Ok((row.integer(0)?, row.text(1)?.to_owned()))).collect()
 }
 
 /// Keeps an event for the payment system. The oldest give way when it does not listen.
 pub(in crate::push) fn put_event(body: String, now: Timestamp) -> [Statement; 2] {
-    [
-        Statement::new(PUT_EVENT, vec![body.into(), now.into()]),
-        Statement::new(TRIM_EVENTS, vec![WAITING_MAX.into()]),
-    ]
+    [Statement::new(PUT_EVENT, vec![body.into(), now.into()]), Statement::new(TRIM_EVENTS, vec![WAITING_MAX.into()])]
 }
 
 fn event(row: &Row) -> Result<BillingEvent, Fault> {
@@ -166,10 +162,7 @@ pub(in crate::push) fn is_seen(sql: &dyn Sql, event: &str) -> Result<bool, Fault
 
 /// A message has counted; those that are too old to be sent again are forgotten.
 pub(in crate::push) fn put_seen(event: &str, now: Timestamp, forget: Timestamp) -> [Statement; 2] {
-    [
-        Statement::new(SWEEP_SEEN, vec![forget.into()]),
-        Statement::new(PUT_SEEN, vec![event.into(), now.into()]),
-    ]
+    [Statement::new(SWEEP_SEEN, vec![forget.into()]), Statement::new(PUT_SEEN, vec![event.into(), now.into()])]
 }
 
 /// The index must be told how this server is.
@@ -239,8 +232,5 @@ pub(in crate::push) fn count_sealed(sql: &dyn Sql, realm_id: i64) -> Result<u64,
 
 /// Takes an organization's devices from it.
 pub(in crate::push) fn part_devices(realm_id: i64) -> [Statement; 2] {
-    [
-        Statement::new(UNLINK, vec![realm_id.into()]),
-        Statement::new(REMOVE_SEALED_OF, vec![realm_id.into()]),
-    ]
+    [Statement::new(UNLINK, vec![realm_id.into()]), Statement::new(REMOVE_SEALED_OF, vec![realm_id.into()])]
 }

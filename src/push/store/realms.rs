@@ -22,8 +22,7 @@ const UPDATE: &str = "UPDATE realm SET number = ?2, profile = ?3, host = ?4, nam
 const SET_PLAN_TYPE: &str = "UPDATE realm SET plan_type = ?2, last_updated = ?3 WHERE uuid = ?1";
 const SET_SERVER_PLAN_TYPE: &str = "UPDATE server SET plan_type = ?1, last_updated = ?2 WHERE id = 1";
 const SERVER_PLAN_TYPE: &str = "SELECT plan_type FROM server WHERE id = 1";
-const SEE: &str =
-    "UPDATE realm SET last_request_at = ?2 WHERE realm_id = ?1 AND ifnull(last_request_at, 0) <= ?3";
+const SEE: &str = "UPDATE realm SET last_request_at = ?2 WHERE realm_id = ?1 AND ifnull(last_request_at, 0) <= ?3";
 const REMOVE: &str = "DELETE FROM realm WHERE realm_id = ?1";
 const COUNT: &str = "SELECT count(*) FROM realm";
 

@@ -10,12 +10,11 @@ use crate::push::registration::{Audit, Registered, State};
 use crate::push::uuid::Uuid;
 
 /// Schema versions of a remote server's object.
-pub(in crate::push) const MIGRATIONS: &[Migration] =
-    &[
-        Migration { version: 1, name: "server", sql: include_str!("../../../migrations/remote_server/0001_server.sql") },
-        Migration { version: 2, name: "usage", sql: include_str!("../../../migrations/remote_server/0002_usage.sql") },
-        Migration { version: 3, name: "plans", sql: include_str!("../../../migrations/remote_server/0003_plans.sql") },
-    ];
+pub(in crate::push) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "server", sql: include_str!("../../../migrations/remote_server/0001_server.sql") },
+    Migration { version: 2, name: "usage", sql: include_str!("../../../migrations/remote_server/0002_usage.sql") },
+    Migration { version: 3, name: "plans", sql: include_str!("../../../migrations/remote_server/0003_plans.sql") },
+];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \
     last_request_at, created_at FROM server WHERE id = 1";

@@ -23,11 +23,9 @@ const COUNT_STORED: &str = "UPDATE upload_mark SET stored = stored + changes() W
 const COUNT_REMOVED: &str = "UPDATE upload_mark SET removed = removed + changes() WHERE table_name = ?1";
 const LEDGER: &str = "SELECT offered, stored, removed FROM upload_mark WHERE table_name = ?1";
 
-const PUT_REALM_COUNTS: &str =
-    "INSERT OR IGNORE INTO realm_count (remote_id, number, property, end_time, subgroup, value) \
+const PUT_REALM_COUNTS: &str = "INSERT OR IGNORE INTO realm_count (remote_id, number, property, end_time, subgroup, value) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)";
-const PUT_INSTALLATION_COUNTS: &str =
-    "INSERT OR IGNORE INTO installation_count (remote_id, property, end_time, subgroup, value) \
+const PUT_INSTALLATION_COUNTS: &str = "INSERT OR IGNORE INTO installation_count (remote_id, property, end_time, subgroup, value) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)";
 const PUT_AUDIT_ROWS: &str = "INSERT OR IGNORE INTO realm_audit \
     (remote_id, number, event_time, backfilled, event_type, extra, actor) \
@@ -41,7 +39,8 @@ const PUT_HEADCOUNT: &str = "INSERT OR REPLACE INTO headcount (number, is_future
     guests, workplace_users, workplace_others) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const REMOVE_FUTURE: &str = "DELETE FROM headcount WHERE number = ?1 AND is_future = 1";
 
-const PUT_ABOUT: &str = "UPDATE server SET last_version = ?1, last_merge_base = ?2, last_feature_level = ?3 WHERE id = 1";
+const PUT_ABOUT: &str =
+    "UPDATE server SET last_version = ?1, last_merge_base = ?2, last_feature_level = ?3 WHERE id = 1";
 const ABOUT: &str = "SELECT last_version, last_merge_base, last_feature_level FROM server WHERE id = 1";
 const UPLOADS: &str = "SELECT last_audit_update, empty_realms_since, rows_free_at_us FROM server WHERE id = 1";
 const PUT_UPLOADS: &str =
@@ -140,15 +139,8 @@ pub fn put_audit_rows(rows: &[AuditRow], last_id: i64) -> Result<Vec<Statement>,
     Ok(put_rows(Table::AuditRows, PUT_AUDIT_ROWS, texts, rows.len(), last_id))
 }
 
-fn put_rows(
-    table: Table,
-    sql: &'static str,
-    texts: Vec<String>,
-    offered: usize,
-    last_id: i64,
-) -> Vec<Statement> {
-    let mut batch =
-        vec![Statement::new(PUT_MARK, vec![table.word().into(), last_id.into(), offered.into()])];
+fn put_rows(table: Table, sql: &'static str, texts: Vec<String>, offered: usize, last_id: i64) -> Vec<Statement> {
+    let mut batch = vec![Statement::new(PUT_MARK, vec![table.word().into(), last_id.into(), offered.into()])];
     for text in texts {
         batch.push(Statement::new(sql, vec![text.into()]));
         batch.push(Statement::new(COUNT_STORED, vec![table.word().into()]));
@@ -247,8 +239,7 @@ pub fn load_about(sql: &dyn Sql) -> Result<About, Fault> {
 /// Keeps what the server runs.
 #[must_use]
 pub fn put_about(about: &About) -> Statement {
-    let params =
-        vec![about.version.clone().into(), about.merge_base.clone().into(), about.api_feature_level.into()];
+    let params = vec![about.version.clone().into(), about.merge_base.clone().into(), about.api_feature_level.into()];
     Statement::new(PUT_ABOUT, params)
 }
 

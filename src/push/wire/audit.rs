@@ -60,10 +60,9 @@ pub fn parse_extra(text: &str) -> Extra {
 fn people(humans: &Humans) -> Headcount {
     // More people than storage carries are as many as it carries.
     let sum = |counts: &[u64]| counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count)).min(SAFE_INTEGER_MAX);
-    let workplace = humans.workplace_users.map(|users| Workplace {
-        users: sum(&[users]),
-        others: sum(&[humans.non_workplace_users.unwrap_or(0)]),
-    });
+    let workplace = humans
+        .workplace_users
+        .map(|users| Workplace { users: sum(&[users]), others: sum(&[humans.non_workplace_users.unwrap_or(0)]) });
     Headcount {
         non_guests: sum(&[humans.owners, humans.admins, humans.moderators, humans.members]),
         guests: sum(&[humans.guests]),

@@ -233,3 +233,40 @@ const fn kind(expected: Expected) -> &'static str {
         Expected::Float => "a float",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{method_not_allowed, refused, success};
+    use crate::push::refusal::{ParameterError, Place, Refusal};
+
+    #[test]
+    fn every_answer_is_one_object_and_a_line_break() {
+        assert_eq!(success(serde_json::Map::new(), &[]).body, "{\"msg\":\"\",\"result\":\"success\"}\n");
+        let reply = method_not_allowed(&["POST"]);
+        assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST")));
+        assert_eq!(
+            reply.body,
+            "{\"allowed_methods\":[\"POST\"],\"msg\":\"Method Not Allowed\",\"result\":\"error\"}\n"
+        );
+        assert_eq!(refused(&Refusal::NotFound).status, 404);
+    }
+
+    #[test]
+    fn plans_will_refuse_in_these_words() {
+        let told = |refusal: &Refusal| {
+            let reply = refused(refusal);
+            let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            format!("{} {} {}", reply.status, body["code"].as_str().unwrap(), body["msg"].as_str().unwrap())
+        };
+        let sentence = "Your plan doesn't allow sending push notifications.";
+        assert_eq!(told(&Refusal::NotAllowedOld), format!("400 INVALID_ZULIP_SERVER {sentence}"));
+        let new = Refusal::NotAllowed { message: String::from("Missing data") };
+        let expected =
+            format!("400 PUSH_NOTIFICATIONS_DISALLOWED {sentence} Reason provided by the server: Missing data");
+        assert_eq!(told(&new), expected);
+        let at = Place::of("realms").index(0).key("org_type");
+        let value = ParameterError::Value { at, reason: String::from("Not a valid org_type value") };
+        let expected = r#"400 BAD_REQUEST Invalid realms[0]["org_type"]: Value error, Not a valid org_type value"#;
+        assert_eq!(told(&Refusal::Parameter(value)), expected);
+    }
+}

@@ -1,7 +1,7 @@
 //! Bytes ↔ values of push.
 
-pub mod audit;
 pub mod answer;
+pub mod audit;
 pub mod billing;
 pub mod envelope;
 pub mod form;

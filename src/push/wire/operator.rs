@@ -221,11 +221,7 @@ fn set<T, U>(
     }
 }
 
-fn named<T>(
-    name: &str,
-    value: Option<u64>,
-    parse: impl Fn(u64) -> Option<T>,
-) -> Result<Option<T>, OperationError> {
+fn named<T>(name: &str, value: Option<u64>, parse: impl Fn(u64) -> Option<T>) -> Result<Option<T>, OperationError> {
     value.map(|number| parse(number).ok_or_else(|| not_allowed(name))).transpose()
 }
 

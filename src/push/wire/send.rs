@@ -99,6 +99,8 @@ impl Notification {
         Ok(match kind {
             Kind::Fcm => Parcel::Fcm(fcm::legacy_notice(&self.gcm_payload, &self.gcm_options)?),
             Kind::Apns => Parcel::Apns(apns::legacy_notice(&self.apns_payload, now)?),
+            // A stock server knows nothing of Web Push and sends what it sends to Google.
+            Kind::WebPush if self.web_payload.is_empty() => Parcel::Web(web_notice(&self.gcm_payload, Urgency::High)),
             Kind::WebPush => Parcel::Web(web_notice(&self.web_payload, Urgency::High)),
         })
     }

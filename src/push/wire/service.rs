@@ -125,6 +125,8 @@ pub struct Dead {
     pub at_ms: u64,
     /// The server that was told so, which knows.
     pub server: String,
+    /// Whether that one still has the token for another app, or again.
+    pub keeps: bool,
 }
 
 /// A registration's new key.
