@@ -11,7 +11,7 @@ use crate::kernel::time::Timestamp;
 use crate::push::contact::{DomainVerdict, judge_domain};
 use crate::push::credential::{KeyHash, Keys, fresh_key};
 use crate::push::directory::{REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS};
-use crate::push::plan::may_deactivate;
+use crate::push::owner::may_deactivate;
 use crate::push::queue::DutyAct;
 use crate::push::refusal::Refusal;
 use crate::push::registration::{Audit, Novelty, RegistrationPlan, State, Wish, decide_registration};

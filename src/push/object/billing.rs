@@ -26,7 +26,7 @@ use crate::push::wire::index::{Bundle, Farewell};
 use crate::push::wire::{answer, operator as wire};
 
 impl RemoteServer {
-    /// A link with which an owner signs in.
+    /// A link with which an owner signs in. The server's plan becomes its only organization's on this occasion.
     pub(super) fn billing_access(
         &mut self,
         turn: &mut Turn<'_>,
@@ -44,7 +44,9 @@ impl RemoteServer {
         let realm_id = self.required_realm(turn, &wish.realm, learned)?;
         let server = self.server.as_ref().map(|server| server.uuid.to_string()).unwrap_or_default();
         let token = access::issue(&key, &encode_identity(&wish, &server, now)?, now);
-        let batch = self.touched(vec![realms::see(realm_id, now)], now);
+        let mut batch = vec![realms::see(realm_id, now)];
+        accounts::move_plan(turn.sql, now, &wish.realm, &mut batch)?;
+        let batch = self.touched(batch, now);
         self.commit(turn, batch)?;
         let url = format!("{pages}/remote-billing-login/{token}");
         Ok(answer::with("billing_access_url", url, &wish.ignored))

@@ -22,7 +22,6 @@ const DUE_EVENTS: &str = "SELECT event_id, body, created_at, attempts FROM billi
 const NEXT_EVENT: &str = "SELECT min(due_at) FROM billing_event";
 const PUT_OFF_EVENT: &str = "UPDATE billing_event SET due_at = ?2, attempts = attempts + 1 WHERE event_id = ?1";
 const REMOVE_EVENT: &str = "DELETE FROM billing_event WHERE event_id = ?1";
-const EVENT: &str = "SELECT event_id, body, created_at, attempts FROM billing_event WHERE event_id = ?1";
 const SEEN: &str = "SELECT count(*) FROM billing_seen WHERE event = ?1";
 const PUT_SEEN: &str = "INSERT OR IGNORE INTO billing_seen (event, seen_at) VALUES (?1, ?2)";
 const SWEEP_SEEN: &str = "DELETE FROM billing_seen WHERE seen_at < ?1";
@@ -133,11 +132,6 @@ fn event(row: &Row) -> Result<BillingEvent, Fault> {
 /// Events whose time has come.
 pub(in crate::push) fn due_events(sql: &dyn Sql, now: Timestamp, limit: u64) -> Result<Vec<BillingEvent>, Fault> {
     sql.read(Statement::new(DUE_EVENTS, vec![now.into(), limit.into()]))?.iter().map(event).collect()
-}
-
-/// An event.
-pub(in crate::push) fn load_event(sql: &dyn Sql, event_id: i64) -> Result<Option<BillingEvent>, Fault> {
-    sql.read(Statement::new(EVENT, vec![event_id.into()]))?.first().map(event).transpose()
 }
 
 /// When the next event is due.
