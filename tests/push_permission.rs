@@ -48,7 +48,8 @@ fn every_branch_decides_as_the_dialect_says() {
     let none = |people| subject(SelfManaged, None, people);
     let with = |status, people| subject(Business, Some(status), people);
     let community = subject(Community, None, Counted::Missing);
-    let table: Vec<(&str, Subject, Option<Subject>, (bool, Option<Timestamp>, &str))> = vec![
+    type Told = (bool, Option<Timestamp>, &'static str);
+    let table: Vec<(&str, Subject, Option<Subject>, Told)> = vec![
         // 1: the organization's own sponsorship comes before everything.
         ("community realm", none(MANY), Some(community), (true, None, "Community plan")),
         (

@@ -24,7 +24,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const DAY: u64 = 24 * 3_600_000;
 
 fn iso(at: Timestamp) -> String {
-    at.to_iso()[..10].to_owned()
+    at.to_iso().chars().take(10).collect()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -90,7 +90,10 @@ fn a_new_plan_makes_a_customer_a_ledger_and_the_accounts_type() {
     let out = decide_change(NOW, &account(None), &change).unwrap();
     assert_eq!(noted(&out.entries), [(501, None), (502, Some("tier")), (10_204, None)]);
     let fresh = out.plan.unwrap();
-    assert_eq!((fresh.price, fresh.billing_schedule, fresh.status), (Price::PerLicense(800), Schedule::Monthly, Status::Active));
+    assert_eq!(
+        (fresh.price, fresh.billing_schedule, fresh.status),
+        (Price::PerLicense(800), Schedule::Monthly, Status::Active)
+    );
     assert_eq!((fresh.automanage_licenses, fresh.next_invoice_date), (true, Some(NOW)));
     assert_eq!(out.customer.unwrap().flat_discount, 2_000);
     assert_eq!(out.plan_type, Some(PlanType::Business));
@@ -214,7 +217,10 @@ fn an_owner_moves_a_plan_only_along_the_table() {
     }
     let yearly = Plan { billing_schedule: Schedule::Annual, ..plan(S::Active) };
     let monthly = OwnerWish { schedule: Some(Schedule::Monthly), ..OwnerWish::default() };
-    assert_eq!(decide_owner(NOW, &account(Some(live(yearly))), &monthly).unwrap().plan.unwrap().status, S::SwitchToMonthly);
+    assert_eq!(
+        decide_owner(NOW, &account(Some(live(yearly))), &monthly).unwrap().plan.unwrap().status,
+        S::SwitchToMonthly
+    );
     assert_eq!(decide_owner(NOW, &account(Some(live(plan(S::Active)))), &monthly), Err(PlanError::StatusNotAllowed));
     let sponsored = Plan { tier: Tier::Community, price: Price::Free, ..plan(S::Active) };
     let end = OwnerWish { status: Some(S::DowngradeAtCycleEnd), ..OwnerWish::default() };
@@ -269,7 +275,9 @@ fn a_server_signs_off_only_when_nothing_is_paid_for_any_longer() {
 #[test]
 fn months_are_calendar_months_and_days_that_a_month_lacks_are_its_last() {
     let anchor = at("2024-01-31");
-    for (months, expected) in [(1, "2024-02-29"), (2, "2024-03-31"), (3, "2024-04-30"), (12, "2025-01-31"), (13, "2025-02-28")] {
+    for (months, expected) in
+        [(1, "2024-02-29"), (2, "2024-03-31"), (3, "2024-04-30"), (12, "2025-01-31"), (13, "2025-02-28")]
+    {
         assert_eq!(iso(plus_months(anchor, months)), expected);
     }
 }
@@ -325,7 +333,10 @@ fn plans_renew_switch_and_end_when_their_time_has_come() {
     assert_eq!((invoice.licenses, invoice.amount, invoice.discount), (28, 28 * 800 - 2_000, 2_000));
     assert_eq!((invoice.period_start, invoice.period_end), (later, plus_months(NOW, 2)));
     assert_eq!((renewed.plan.next_invoice_date, renewed.discounted_months), (Some(plus_months(NOW, 2)), 1));
-    assert_eq!(renewed.ledger.unwrap(), LedgerEntry { is_renewal: true, event_time: later, licenses: 28, licenses_at_next_renewal: 28 });
+    assert_eq!(
+        renewed.ledger.unwrap(),
+        LedgerEntry { is_renewal: true, event_time: later, licenses: 28, licenses_at_next_renewal: 28 }
+    );
     assert_eq!(decide_renewal(later, &due(Status::Active), 2_000, 0).unwrap().invoice.unwrap().discount, 0);
 
     let first = live(Plan { next_invoice_date: Some(NOW), ..plan(Status::Active) });
@@ -334,7 +345,10 @@ fn plans_renew_switch_and_end_when_their_time_has_come() {
 
     let yearly = decide_renewal(later, &due(Status::SwitchToAnnual), 0, 0).unwrap();
     assert_eq!((yearly.plan.status, yearly.plan.billing_schedule), (Status::Active, Schedule::Annual));
-    assert_eq!((yearly.plan.price, yearly.plan.next_invoice_date), (Price::PerLicense(8_000), Some(plus_months(later, 12))));
+    assert_eq!(
+        (yearly.plan.price, yearly.plan.next_invoice_date),
+        (Price::PerLicense(8_000), Some(plus_months(later, 12)))
+    );
 
     for status in [Status::DowngradeAtCycleEnd, Status::DowngradeAtTrialEnd] {
         let ended = decide_renewal(later, &due(status), 0, 0).unwrap();

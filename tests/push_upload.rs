@@ -83,6 +83,7 @@ fn with(path: &str, key: &str, value: Option<Value>) -> Vec<(&'static str, Value
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn every_wrong_upload_is_refused_in_the_golden_words() {
     let mut lines = String::new();
     let mut note = |case: String, outcome: Result<Upload, ParameterError>| {
@@ -309,7 +310,6 @@ fn ten_thousand_rows_of_each_table_are_few_statements_and_come_out_as_they_went_
         ("installation_counts", json!(counts).to_string()),
         ("realmauditlog_rows", json!(audits).to_string()),
     ]);
-    let started = std::time::Instant::now();
     let upload = parse_upload(&call).unwrap();
     let marks = check_rows(Marks::default(), &upload).unwrap();
     let rows = upload.audit_rows.as_deref().unwrap();
@@ -331,7 +331,6 @@ fn ten_thousand_rows_of_each_table_are_few_statements_and_come_out_as_they_went_
     }
     let database = database();
     database.commit(batch).unwrap();
-    println!("30,000 rows in {:?}", started.elapsed());
     for table in ["realm_count", "installation_count", "realm_audit"] {
         let rows = database.dump().iter().filter(|line| line.starts_with(&format!("{table}: "))).count();
         assert_eq!(rows, 10_000, "{table}");

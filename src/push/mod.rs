@@ -14,13 +14,18 @@
 //! | `POST push/e2ee/register`, `push/e2ee/unregister` | devices that sealed their token for us |
 //! | `POST push/e2ee/notify` | notifications that we cannot read |
 //! | `GET push/e2ee/public_keys` | the keys to seal for, and for Web Push subscriptions |
-//! | `POST server/analytics` | of the upload only `realms` is kept so far; the other tables are read for their form |
+//! | `POST server/analytics`, `GET server/analytics/status` | organizations, counts and audit rows; how far they are |
+//! | `POST server/billing` | a link with which an owner signs in ([`access`]) |
+//!
+//! Operators' routes are under `/v1/push/`: [`role::NEEDED`] says who may do what.
 //!
 //! # Where the state lives
 //!
 //! One `RemoteServer` object per server, named by its uuid: its keys' hashes, organizations, devices, and the queue of what no
 //! provider has taken yet. Sixteen `PushDirectory` objects, sharded by the hash of kind and name ([`directory::shard`]): who
-//! holds a host name, an organization or a token's hash, and what each client network has used up.
+//! holds a host name, an organization or a token's hash, and what each client network has used up. Two more objects of that
+//! class: `index`, a row per server for operators' lists, told by the servers themselves, and `operators`, the hashes of
+//! operators' tokens.
 //!
 //! # Invariants
 //!
@@ -31,7 +36,11 @@
 //! - Whoever was never registered leaves no row and no alarm.
 //! - A name is reserved before it is used. A reservation without an answer is settled by asking the server that made it.
 //! - Keys are kept as hashes; a new key is shown once.
-//! - Whether a request may push is decided in one place, [`permission`], which allows everything until plans are known.
+//! - Whether a request may push is decided in one place, [`permission`].
+//! - One upload is one transaction with a high-water mark per table ([`upload`]): of twenty at once none is lost or doubled. An
+//!   empty list of organizations deletes nothing unless it is repeated an hour later ([`realm_sync`]).
+//! - Audit entries of ours are added and never changed or removed; every change of a plan is one, with its old and new value.
+//! - A customer has at most one live plan; the database itself refuses a second.
 
 pub mod access;
 pub mod audit;

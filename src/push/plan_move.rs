@@ -31,10 +31,14 @@ pub enum MovePlan {
     Plan,
 }
 
+/// Both have what cannot be put together; somebody must look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Irreconcilable;
+
 /// Decides.
 ///
-/// Errors: both have what cannot be put together; somebody must look at it.
-pub fn decide_move(facts: &MoveFacts) -> Result<MovePlan, ()> {
+/// Errors: [`Irreconcilable`].
+pub fn decide_move(facts: &MoveFacts) -> Result<MovePlan, Irreconcilable> {
     if facts.sponsorship_pending || facts.realms_for_people != 1 {
         return Ok(MovePlan::Nothing);
     }
@@ -42,14 +46,18 @@ pub fn decide_move(facts: &MoveFacts) -> Result<MovePlan, ()> {
         None => Ok(MovePlan::Customer),
         Some(customer) => {
             let is_free = !facts.realm_has_plan && customer.payment_reference.is_none();
-            if is_free && facts.server_status != Status::SwitchTierAtPlanEnd { Ok(MovePlan::Plan) } else { Err(()) }
+            if is_free && facts.server_status != Status::SwitchTierAtPlanEnd {
+                Ok(MovePlan::Plan)
+            } else {
+                Err(Irreconcilable)
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MoveFacts, MovePlan, decide_move};
+    use super::{Irreconcilable, MoveFacts, MovePlan, decide_move};
     use crate::push::plan::Customer;
     use crate::push::tier::Status;
 
@@ -69,9 +77,12 @@ mod tests {
         }
         let own = MoveFacts { realm_customer: Some(Customer::default()), ..facts };
         assert_eq!(decide_move(&own), Ok(MovePlan::Plan));
-        assert_eq!(decide_move(&MoveFacts { realm_has_plan: true, ..own.clone() }), Err(()));
-        assert_eq!(decide_move(&MoveFacts { server_status: Status::SwitchTierAtPlanEnd, ..own.clone() }), Err(()));
+        assert_eq!(decide_move(&MoveFacts { realm_has_plan: true, ..own.clone() }), Err(Irreconcilable));
+        assert_eq!(
+            decide_move(&MoveFacts { server_status: Status::SwitchTierAtPlanEnd, ..own.clone() }),
+            Err(Irreconcilable)
+        );
         let paid = Customer { payment_reference: Some(String::from("cus_1")), ..Customer::default() };
-        assert_eq!(decide_move(&MoveFacts { realm_customer: Some(paid), ..own }), Err(()));
+        assert_eq!(decide_move(&MoveFacts { realm_customer: Some(paid), ..own }), Err(Irreconcilable));
     }
 }

@@ -135,8 +135,17 @@ pub struct RealmUpdate {
     pub number: Option<i64>,
     /// Its profile from now on.
     pub profile: Profile,
-    /// Whether it is missing.
-    pub locally_deleted: bool,
+    /// Whether it is still reported.
+    pub presence: Presence,
+}
+
+/// Whether a server still reports an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It does.
+    Reported,
+    /// It does not.
+    Missing,
 }
 
 /// What an upload's list of organizations changes.
@@ -219,7 +228,7 @@ fn compare(plan: &mut SyncPlan, realm: KnownRealm, report: RealmReport) {
     }
     if realm.locally_deleted || profile != realm.profile || realm.number != Some(report.number) {
         let number = Some(report.number);
-        plan.updated.push(RealmUpdate { realm_id: realm.realm_id, number, profile, locally_deleted: false });
+        plan.updated.push(RealmUpdate { realm_id: realm.realm_id, number, profile, presence: Presence::Reported });
     }
 }
 
@@ -233,6 +242,6 @@ fn lose(plan: &mut SyncPlan, realm: KnownRealm) {
         realm_id: realm.realm_id,
         number: realm.number,
         profile: realm.profile,
-        locally_deleted: true,
+        presence: Presence::Missing,
     });
 }

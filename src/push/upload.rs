@@ -20,6 +20,9 @@ pub const ROWS_PER_DAY: u64 = 1_000_000;
 /// The period of [`ROWS_PER_DAY`]. Units: milliseconds.
 pub const ROWS_PERIOD_MS: u64 = 24 * 3_600_000;
 
+/// What one entry of the audit log that an upload causes costs of [`ROWS_PER_DAY`]: such entries are kept for ever.
+pub const ENTRY_COST: u64 = 100;
+
 /// The longest version or merge base. Units: characters.
 pub const VERSION_CHARS_MAX: usize = 128;
 
@@ -122,11 +125,12 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// All rows, for the daily quota.
+    /// What it costs of the day's quota when it causes so many entries. One upload never costs more than a day.
     #[must_use]
-    pub fn rows(&self) -> u64 {
+    pub fn cost(&self, entries: usize) -> u64 {
         let audit = self.audit_rows.as_ref().map_or(0, Vec::len);
-        (self.realm_counts.len() + self.installation_counts.len() + audit) as u64
+        let rows = (self.realm_counts.len() + self.installation_counts.len() + audit) as u64;
+        rows.saturating_add(ENTRY_COST.saturating_mul(entries as u64)).min(ROWS_PER_DAY)
     }
 }
 

@@ -360,7 +360,8 @@ impl World {
 
 fn lines(name: &str, dump: Vec<String>) -> Vec<String> {
     // What the operators' index knows follows by itself, whenever that is.
-    let stays = |line: &String| !["schema_version", "announcement", "server_index"].iter().any(|word| line.starts_with(word));
+    let stays =
+        |line: &String| !["schema_version", "announcement", "server_index"].iter().any(|word| line.starts_with(word));
     dump.into_iter().filter(stays).map(|line| format!("{name} {line}")).collect()
 }
 

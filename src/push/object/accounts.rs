@@ -159,7 +159,7 @@ pub(super) fn move_plan(sql: &dyn Sql, now: Timestamp, realm: &Uuid, batch: &mut
         return Ok(());
     }
     let from = "";
-    match decide_move(&facts).map_err(|()| Refusal::Reconcile)? {
+    match decide_move(&facts).map_err(|_| Refusal::Reconcile)? {
         MovePlan::Nothing => return Ok(()),
         MovePlan::Customer => batch.push(plans::move_customer(from, realm.as_str())),
         MovePlan::Plan => {

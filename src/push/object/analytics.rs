@@ -61,14 +61,20 @@ impl RemoteServer {
             Some(upload) => upload.clone(),
             None => Rc::new(parse_upload(call)?),
         };
+        // Before anything else is read: an upload with many new organizations comes by here once for each.
+        for name in &learned.wanted {
+            if !learned.claim(name)? {
+                return Err(Refusal::DuplicateRealm.into());
+            }
+        }
         let known_uploads = uploads::load_uploads(turn.sql)?;
-        let quota = Quota::new(ROWS_PER_DAY, ROWS_PERIOD_MS);
-        let allowance = quota
-            .take_many(upload.rows(), known_uploads.rows_free_at_us, now)
-            .map_err(|exhausted| UploadError::TooManyRows { retry_after_ms: exhausted.retry_after_ms })?;
         let marks = check_rows(uploads::load_marks(turn.sql)?, &upload)?;
         let sync = self.sync(turn, call, &upload, &known_uploads, learned)?;
         check_extra(&upload)?;
+        let cost = upload.cost(sync.as_ref().map_or(0, |plan| plan.entries.len()));
+        let allowance = Quota::new(ROWS_PER_DAY, ROWS_PERIOD_MS)
+            .take_many(cost, known_uploads.rows_free_at_us, now)
+            .map_err(|exhausted| UploadError::TooManyRows { retry_after_ms: exhausted.retry_after_ms })?;
 
         let mut batch = Vec::new();
         if uploads::load_about(turn.sql)? != upload.about {
@@ -126,15 +132,17 @@ impl RemoteServer {
         let rows = realms::load_page(turn.sql, 0, REALMS_PER_SERVER_MAX as u64)?;
         let known = rows.into_iter().map(known_realm).collect::<Result<Vec<_>, _>>()?;
         let plan = decide_sync(turn.now, known, reports.clone(), uploads.empty_realms_since)?;
-        for report in &plan.added {
-            let name = Name { kind: NameKind::Realm, name: report.uuid.to_string() };
-            let granted = learned.claim(&name);
+        let name = |report: &RealmReport| Name { kind: NameKind::Realm, name: report.uuid.to_string() };
+        let wanted: Vec<Name> = plan.added.iter().map(name).collect();
+        for name in &wanted {
+            let granted = learned.claim(name);
             if matches!(granted, Err(Halt::Need(_))) {
                 if call.body.len() > WAITING_BYTES && self.waiting_uploads() >= WAITING_MAX {
                     return Err(Refusal::Busy.into());
                 }
                 // The next run need not read the body again.
                 learned.upload = Some(upload.clone());
+                learned.wanted.clone_from(&wanted);
             }
             if !granted? {
                 return Err(Refusal::DuplicateRealm.into());
@@ -198,7 +206,7 @@ fn put_sync(plan: &SyncPlan, now: Timestamp, batch: &mut Vec<Statement>) -> Resu
     for update in &plan.updated {
         let text = encode_profile(&update.profile)?;
         let profile = ProfileText { text: &text, host: &update.profile.host, name: &update.profile.name };
-        batch.push(realms::update(update.realm_id, update.number, profile, update.locally_deleted, now));
+        batch.push(realms::update(update.realm_id, update.number, profile, update.presence, now));
     }
     batch.extend(plan.entries.iter().map(|entry| note(entry, &Actor::Server, now)));
     Ok(())

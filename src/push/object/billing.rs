@@ -23,6 +23,7 @@ use crate::push::uuid::Uuid;
 use crate::push::webhook::{SKEW_MS, is_genuine};
 use crate::push::wire::billing::{encode_identity, parse_access};
 use crate::push::wire::index::{Bundle, Farewell};
+use crate::push::wire::service::{self, Granted};
 use crate::push::wire::{answer, operator as wire};
 
 impl RemoteServer {
@@ -111,7 +112,7 @@ impl RemoteServer {
             actor: actor.label(),
             from: server.map(|server| server.to_string()).unwrap_or_default(),
         };
-        Ok(crate::push::wire::service::answer(&bundle)?)
+        Ok(service::answer(&bundle)?)
     }
 
     /// An organization comes here. Asked twice, it is here once.
@@ -123,7 +124,7 @@ impl RemoteServer {
             return Err(OperationError::NoServer.into());
         }
         let uuid = Uuid::parse(&bundle.uuid).ok_or_else(corrupt)?;
-        let done = Reply::json_text(String::from("{}"));
+        let done = service::answer(&Granted { granted: true })?;
         if realms::load(turn.sql, uuid.as_str())?.is_some() {
             return Ok(done);
         }

@@ -22,7 +22,7 @@ use crate::push::store::index::{self as kept, FarewellRow, IndexRow};
 use crate::push::uuid::Uuid;
 use crate::push::wire::index::{Admit, Admitted, Bundle, Farewell, Summary};
 use crate::push::wire::operator::{self as wire, Move, Query};
-use crate::push::wire::service::{self, NameKind};
+use crate::push::wire::service::{self, Granted, NameKind};
 
 /// Farewells that the alarm takes up.
 const FAREWELLS_MAX: u64 = 16;
@@ -173,6 +173,10 @@ impl PushDirectory {
             self.under_way.insert(ticket, UnderWay::Moving(moving, request_id.to_owned()));
             return Ok(());
         };
+        if !service::replied::<Granted>(outcome).is_some_and(|granted| granted.granted) {
+            turn.answer(ticket, wire::refused(&Refusal::Busy, request_id));
+            return Ok(());
+        }
         let entry = Entry { server: moving.wish.server.clone(), hold: Hold::Confirmed };
         let (realm, from, to) = (moving.realm.as_str(), moving.from.as_str(), moving.wish.server.as_str());
         let batch = vec![

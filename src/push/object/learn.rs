@@ -67,6 +67,8 @@ pub(super) struct Learned {
     holders: Vec<(Name, Option<Uuid>)>,
     /// An upload that was read already and waits for names.
     pub(super) upload: Option<Rc<Upload>>,
+    /// The names that it waits for.
+    pub(super) wanted: Vec<Name>,
 }
 
 impl Learned {

@@ -25,6 +25,7 @@ pub(in crate::push) use courier::vapid_public_key;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;
+use super::operate::OperationError;
 use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
@@ -348,6 +349,7 @@ impl RemoteServer {
             // It holds nothing, whatever it is asked about.
             return match call.operation {
                 Operation::PushTransferKey => Err(Refusal::RegistrationNotFound.into()),
+                Operation::PushRealmAdopt => Err(OperationError::NoServer.into()),
                 _ => Ok(service::answer(&service::Granted { granted: false })?),
             };
         }
@@ -375,7 +377,7 @@ impl RemoteServer {
 
 /// Whether an operation speaks the operators' dialect.
 fn is_operators(operation: Operation) -> bool {
-    operation == Operation::PushBillingEvent || needed(operation).is_some()
+    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt) || needed(operation).is_some()
 }
 
 /// A refusal in the dialect of who called.

@@ -3,6 +3,7 @@
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
+use crate::push::realm_sync::Presence;
 use crate::push::registration::SEEN_MS;
 use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
@@ -161,7 +162,7 @@ pub(in crate::push) fn update(
     realm_id: i64,
     number: Option<i64>,
     profile: ProfileText<'_>,
-    locally_deleted: bool,
+    presence: Presence,
     now: Timestamp,
 ) -> Statement {
     let params = vec![
@@ -170,7 +171,7 @@ pub(in crate::push) fn update(
         profile.text.into(),
         profile.host.into(),
         profile.name.into(),
-        u32::from(locally_deleted).into(),
+        u32::from(presence == Presence::Missing).into(),
         now.into(),
     ];
     Statement::new(UPDATE, params)
