@@ -331,8 +331,8 @@ fn what_makes_no_sense_is_answered_and_asked_of_nobody() {
         r#"{"type":"heartbeat","party_id":"0123456789ab","peer_id":7}"#.to_owned(),
         r#"{"type":"join_party","party_id":"0123456789ab"}"#.to_owned(),
         r#"{"type":"auth","peer_id":7}"#.to_owned(),
-        join("XYZ", "p"),
-        join("0123456789AB", "p"),
+        join("a b", "p"),
+        join("0123456789abcdef01234", "p"),
         join(PARTY, ""),
         join(PARTY, &long),
     ] {
@@ -383,6 +383,34 @@ fn a_client_that_never_waits_is_cut_off_and_its_peer_is_free() {
 }
 
 #[test]
+fn a_quarter_of_a_mebibyte_waits_and_no_more() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    let long = "x".repeat(60_000);
+    let beat = json!({ "type": "heartbeat", "party_id": PARTY, "peer_id": "p", "x": long }).to_string();
+    for _ in 0..5 {
+        gateway.stage.say(conn, &beat);
+    }
+    assert_eq!(gateway.stage.closed(conn), None);
+    gateway.stage.say(conn, &beat);
+    assert_eq!(gateway.stage.closed(conn), Some((4008, "Too many messages waiting")));
+}
+
+#[test]
+fn a_party_that_talks_before_it_answers_is_heard_sixty_four_times() {
+    let mut gateway = gateway();
+    let conn = gateway.open();
+    gateway.stage.say(conn, &join(PARTY, "p"));
+    gateway.grant("p", &[]);
+    let asked = gateway.one();
+    for _ in 0..70 {
+        gateway.deliver(PARTY, &[conn], r#"{"n":2}"#);
+    }
+    gateway.tell(&asked, forwarded(&[]));
+    assert_eq!(gateway.stage.inbox(conn).len(), 64);
+}
+
+#[test]
 fn a_socket_says_three_hundred_things_a_minute_and_nothing_large() {
     let mut gateway = gateway();
     let conn = gateway.member("p");
@@ -397,6 +425,26 @@ fn a_socket_says_three_hundred_things_a_minute_and_nothing_large() {
     gateway.stage.say(conn, &format!(r#"{{"type":"hello","x":"{}"}}"#, "x".repeat(64 * 1024)));
     assert_eq!(gateway.stage.closed(conn), Some((1009, "Message too large")));
     assert_eq!(gateway.asked().len(), 2, "its party and its shard are told");
+}
+
+#[test]
+fn a_network_wakes_sixty_parties_a_minute() {
+    let mut gateway = gateway();
+    let conn = gateway.member("p");
+    for index in 1..60 {
+        let frame = json!({ "type": "heartbeat", "party_id": format!("{index:012x}"), "peer_id": "p" }).to_string();
+        gateway.stage.say(conn, &frame);
+        let asked = gateway.one();
+        gateway.tell(&asked, refusal(404, &json!({ "detail": "not found" })));
+        gateway.error(conn);
+    }
+    gateway.stage.say(conn, &join(OTHER, "p"));
+    assert_eq!(gateway.error(conn), "Too many parties; please wait");
+    gateway.stage.say(conn, &join(PARTY, "p"));
+    gateway.pass(PARTY, &[]);
+    gateway.stage.wait(1_000);
+    gateway.stage.say(conn, &join(OTHER, "p"));
+    gateway.pass(OTHER, &[]);
 }
 
 #[test]
@@ -554,6 +602,43 @@ fn a_displaced_socket_falls_silent_and_stays_open() {
         gateway.stage.leave(conn);
         assert!(gateway.asked().is_empty(), "it has nothing to release");
     }
+}
+
+#[test]
+fn a_displacement_that_was_overtaken_by_a_claim_silences_nobody() {
+    let mut gateway = gateway();
+    let conn = gateway.open();
+    let claim = |gateway: &mut Gateway| {
+        gateway.stage.say(conn, r#"{"type":"auth","peer_id":"p"}"#);
+        let asked = gateway.one();
+        let stamp = asked.call.params[0].clone();
+        (asked, stamp)
+    };
+    let (first, first_stamp) = claim(&mut gateway);
+    gateway.tell(&first, claimed("p", &[]));
+    gateway.stage.evict();
+    let (second, second_stamp) = claim(&mut gateway);
+    assert!(second_stamp.parse::<u64>().unwrap() > first_stamp.parse::<u64>().unwrap());
+    let displace = |gateway: &mut Gateway, stamp: &str| {
+        let body = json!({ "peer_id": "p", "gateway": "x", "conn": conn }).to_string().into_bytes();
+        let call = Call {
+            principal: Principal::Service,
+            params: vec![stamp.to_owned()],
+            body,
+            ..call(Operation::PartyRelease)
+        };
+        assert_eq!(gateway.stage.call(&call).status, 200);
+    };
+    let holds = |gateway: &mut Gateway| {
+        gateway.service(Operation::PartyHolds, &json!({ "peer_id": "p", "conn": conn }))["holds"] == true
+    };
+    displace(&mut gateway, &first_stamp);
+    gateway.tell(&second, claimed("p", &[]));
+    assert!(holds(&mut gateway), "the second claim came after what displaced the first");
+    displace(&mut gateway, &first_stamp);
+    assert!(holds(&mut gateway));
+    displace(&mut gateway, &second_stamp);
+    assert!(!holds(&mut gateway));
 }
 
 #[test]

@@ -15,9 +15,10 @@ use parties_identity_support::{HOUR, KEY, MINUTE, Shard, from, shard, shard_with
 use serde_json::json;
 use support::body;
 use waystation::kernel::errand::{Errand, Failure, Outcome, Ticket};
-use waystation::kernel::object::{Answer, Call};
+use waystation::kernel::object::{Answer, Call, Principal};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
+use waystation::parties::identity::{BINDINGS_MAX, MEMBERSHIPS_MAX};
 
 const HOME: &str = "203.0.113.1";
 const AWAY: &str = "198.51.100.7";
@@ -112,6 +113,95 @@ fn an_id_with_a_token_or_a_key_is_spoken_for_with_the_token_only() {
 }
 
 #[test]
+fn a_release_that_was_overtaken_by_a_claim_releases_nothing() {
+    let mut shard = shard();
+    shard.stamped(Operation::PartyClaim, "7", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "6", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 409, "it was about an earlier socket");
+    shard.stamped(Operation::PartyClaim, "5", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "6", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 409, "the newest claim counts, not the last to come");
+    shard.stamped(Operation::PartyRelease, "8", "p", ("07", 1));
+    assert_eq!(shard.claim("p", None, ("09", 4), AWAY).status, 200);
+    assert!(shard.stage.take_errands().is_empty(), "a gateway that released its own socket need not be told");
+}
+
+#[test]
+fn a_full_shard_forgets_sockets_that_are_gone_before_living_ones() {
+    let mut shard = shard();
+    shard.fill_with_sockets(BINDINGS_MAX, MEMBERSHIPS_MAX);
+    assert_eq!(shard.claim("bound0", None, ("09", 1), AWAY).status, 409, "the oldest is alive");
+    assert_eq!(shard.claim("new", None, ("09", 1), AWAY).status, 200);
+    assert_eq!(shard.rows("binding"), BINDINGS_MAX);
+    assert_eq!(shard.claim("bound0", None, ("09", 1), AWAY).status, 409, "and not forgotten");
+    shard.member("new", "aaaaaaaaaaaa", "joined");
+    assert_eq!(shard.rows("membership"), MEMBERSHIPS_MAX);
+    assert_eq!(body(&shard.claim("new", None, ("09", 1), AWAY))["parties"], json!(["aaaaaaaaaaaa"]));
+}
+
+#[test]
+fn a_network_begins_thirty_parties_a_minute() {
+    let mut shard = shard();
+    let begin = |shard: &mut Shard, peer_id: &str, index: usize| {
+        let wish =
+            PARTY.replace(r#""peer_id":"p""#, &format!(r#""peer_id":"{peer_id}""#)).replace("LAN", &format!("{index}"));
+        matches!(shard.create(peer_id, None, &wish), Answer::Later(_))
+    };
+    for index in 0..30 {
+        assert!(begin(&mut shard, ["a", "b", "c", "d"][index % 4], index), "{index}");
+    }
+    assert!(!begin(&mut shard, "d", 30));
+    shard.stage.wait(2_000);
+    assert!(begin(&mut shard, "d", 30));
+}
+
+#[test]
+fn a_thousand_requests_wait_for_their_parties_and_no_more() {
+    let mut shard = shard();
+    let mut begin = |index: u32| {
+        let peer_id = format!("p{index}");
+        let wish = PARTY.replace(r#""peer_id":"p""#, &format!(r#""peer_id":"{peer_id}""#));
+        let call = Call {
+            principal: Principal::Peer,
+            caller: Some(peer_id),
+            client: from(index),
+            body: wish.into_bytes(),
+            ..support::call(Operation::PartyCreate)
+        };
+        shard.stage.begin(&call)
+    };
+    for index in 0..1_000 {
+        assert!(matches!(begin(index), Answer::Later(_)), "{index}");
+    }
+    assert!(matches!(begin(1_000), Answer::Now(reply) if reply.status == 503));
+}
+
+#[test]
+fn what_objects_ask_is_refused_to_everybody_else() {
+    let mut shard = shard();
+    let token = shard.token("p");
+    for principal in [Principal::Anonymous, Principal::Peer, Principal::Operator] {
+        for operation in
+            [Operation::PartyAdmit, Operation::PartyClaim, Operation::PartyRelease, Operation::PartyMembership]
+        {
+            let wish = json!({ "token": token, "peer_id": "p", "gateway": "07", "conn": 1, "network": "n" });
+            let call = Call { principal, body: wish.to_string().into_bytes(), ..support::call(operation) };
+            assert_eq!(shard.stage.call(&call).status, 404, "{principal:?} {operation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_others_call_gone_is_told_so() {
+    let mut shard = shard();
+    shard.stamped(Operation::PartyClaim, "7", "p", ("07", 1));
+    shard.stamped(Operation::PartyRelease, "hearsay", "p", ("07", 1));
+    let (_, class, name, call) = asked(&mut shard);
+    assert_eq!((class, name.as_str(), call.operation), (Class::PartyGateway, "07", Operation::PartyRelease));
+    assert_eq!(call.params, ["7"], "for the claim that it had");
+}
+
+#[test]
 fn without_anonymous_sockets_everybody_shows_a_token() {
     let mut shard = shard_with(&[("PARTY_TOKEN_KEY", KEY), ("PARTY_ANONYMOUS_SOCKETS", "false")]);
     assert_eq!(shard.claim("p", None, ("07", 1), HOME).status, 401);
@@ -166,7 +256,9 @@ fn bindings_and_memberships_end() {
     assert_eq!((&parties[0], &parties[31]), (&json!(format!("{:012x}", 8)), &json!(format!("{:012x}", 39))));
 }
 
-const PARTY: &str = r#"{"name":"LAN","host_peer_info":{"peer_id":"p"}}"#;
+const PARTY: &str = r#"{"name":"LAN","host_peer_info":{"peer_id":"p","name":"Me","public_key":"k","nat_type":"unknown",
+    "public_ip":"unknown","public_port":0,"local_ip":"unknown","local_port":0,
+    "last_seen":"2026-11-20T10:13:40.107294"}}"#;
 
 fn begun(shard: &mut Shard, key: Option<&str>, wish: &str) -> (Ticket, String) {
     let Answer::Later(ticket) = shard.create("p", key, wish) else { panic!("answered at once") };
@@ -219,7 +311,7 @@ fn an_idempotency_key_stands_for_one_party_for_a_day() {
 #[test]
 fn a_client_may_choose_the_id_of_its_party() {
     let mut shard = shard();
-    let wish = |id: &str| format!(r#"{{"name":"LAN","party_id":"{id}"}}"#);
+    let wish = |id: &str| PARTY.replacen('{', &format!(r#"{{"party_id":"{id}","#), 1);
     for id in ["0123456789ab", "0123456789abcdef0123"] {
         assert_eq!(begun(&mut shard, None, &wish(id)).1, id);
     }
@@ -227,8 +319,15 @@ fn a_client_may_choose_the_id_of_its_party() {
         let Answer::Now(reply) = shard.create("p", None, &wish(id)) else { panic!("asked about {id}") };
         assert_eq!((reply.status, &body(&reply)["detail"][0]["loc"]), (422, &json!(["body", "party_id"])), "{id}");
     }
-    let Answer::Now(reply) = shard.create("p", None, "not json") else { panic!("asked") };
-    assert_eq!((reply.status, &body(&reply)["detail"][0]["type"]), (422, &json!("json_invalid")));
+    let dump = shard.stage.database.dump();
+    for (wish, kind) in [("not json", "json_invalid"), (&PARTY.replace("LAN", ""), "string_too_short")] {
+        let Answer::Now(reply) = shard.create("p", None, wish) else { panic!("asked") };
+        assert_eq!((reply.status, &body(&reply)["detail"][0]["type"]), (422, &json!(kind)));
+    }
+    let Answer::Now(reply) = shard.create("q", None, PARTY) else { panic!("asked") };
+    assert_eq!(reply.status, 403);
+    assert_eq!(body(&reply)["detail"], "Token peer_id does not match host_peer_info.peer_id");
+    assert_eq!(shard.stage.database.dump(), dump, "nothing of it is remembered");
 }
 
 #[test]

@@ -384,8 +384,8 @@ fn whoever_serves_our_secret_over_https_gets_a_new_key_and_the_old_one_dies() {
 #[test]
 fn each_failed_transfer_is_refused_in_the_clients_words() {
     let mut world = World::with(&[("PUSH_TRANSFER_DAILY_MAX", "1000")]);
-    let reply = world.send(&begin_transfer("chat.example.org"));
-    refused(&reply, 400, "BAD_REQUEST", "chat.example.org not yet registered");
+    let reply = world.send(&begin_transfer("Chat.example.org"));
+    refused(&reply, 400, "BAD_REQUEST", "Chat.example.org not yet registered");
     let reply = world.send(&verify("chat.example.org", "a"));
     refused(&reply, 400, "BAD_REQUEST", "Registration not found for this hostname");
     let reply = world.send(&verify("chat.example.org", "a/b"));

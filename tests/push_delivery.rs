@@ -254,6 +254,7 @@ fn nothing_waits_longer_than_an_hour() {
     accepted(&world.send(&notify(UUID_A, &notification(1))));
     world.wait(3_300_000);
     assert_eq!(world.rows(UUID_A, "delivery"), 1);
+    assert!((8..35).contains(&sends(&world)), "{} tries", sends(&world));
     world.wait(600_000);
     assert_eq!(world.rows(UUID_A, "delivery"), 0);
     let count = sends(&world);
@@ -302,6 +303,28 @@ fn one_access_token_serves_all_and_is_renewed_once_when_it_is_refused() {
     // 32 were under way with the old one.
     assert_eq!((tokens(&world), sends(&world)), (3, 100 + 32 + 50));
     assert_eq!(world.rows(UUID_A, "delivery"), 0);
+}
+
+#[test]
+fn a_late_refusal_of_the_old_access_token_costs_no_new_one() {
+    let mut world = ready();
+    for token in ["a", "b"] {
+        world.device(UUID_A, "2", token);
+    }
+    accepted(&world.send(&notify(UUID_A, &notification(1))));
+    world.server(UUID_A).begin(&notify(UUID_A, &notification(2)));
+    let mut sent = world.server(UUID_A).take_errands();
+    let (late, early) = (sent.pop().unwrap().0, sent.pop().unwrap().0);
+    // The first is refused, and a new access token comes.
+    world.server(UUID_A).tell(early, answered(401, "{}"));
+    for outcome in [Outcome::Signed(vec![1]), access()] {
+        let (ticket, _) = world.server(UUID_A).take_errands().remove(0);
+        world.server(UUID_A).tell(ticket, outcome);
+    }
+    world.server(UUID_A).take_errands();
+    world.server(UUID_A).tell(late, answered(401, "{}"));
+    let next = world.server(UUID_A).take_errands();
+    assert!(matches!(&next[..], [(_, Errand::Fetch(fetch))] if fetch.url.contains("messages:send")), "{next:?}");
 }
 
 #[test]

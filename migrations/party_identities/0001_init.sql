@@ -34,12 +34,15 @@ CREATE TABLE binding (
     peer_id TEXT NOT NULL PRIMARY KEY,
     gateway TEXT NOT NULL,
     conn INTEGER NOT NULL,
+    -- Orders the claims and releases of one socket, which overtake one another.
+    stamp INTEGER NOT NULL,
     network TEXT NOT NULL,
     since INTEGER NOT NULL,
     released_at INTEGER,
     -- The socket that spoke before, until its gateway knows that it does no longer.
     former_gateway TEXT,
-    former_conn INTEGER
+    former_conn INTEGER,
+    former_stamp INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX binding_with_former ON binding (former_gateway) WHERE former_gateway IS NOT NULL;

@@ -70,7 +70,7 @@ impl Ears {
         self.by_ear.iter()
     }
 
-    /// A peer's sockets.
+    /// A peer's sockets, oldest first.
     #[must_use]
     pub fn of_peer(&self, peer_id: &str) -> &[Ear] {
         self.by_peer.get(peer_id).map_or(&[], Vec::as_slice)
@@ -95,17 +95,18 @@ impl Ears {
         }
         self.restore(ear.clone(), Hearing { peer_id: peer_id.to_owned(), offset, voice, seq: self.next_seq });
         let peers = self.by_peer.get(peer_id).map_or(&[] as &[Ear], Vec::as_slice);
-        let age = |ear: &&Ear| self.by_ear.get(ear).map(|hearing| hearing.seq);
-        let oldest = peers.iter().min_by_key(age).cloned();
-        oldest.filter(|_| peers.len() > EARS_PER_PEER_MAX)
+        peers.first().cloned().filter(|_| peers.len() > EARS_PER_PEER_MAX)
     }
 
     /// Puts a subscription back as it was.
     pub fn restore(&mut self, ear: Ear, hearing: Hearing) {
         self.forget(&ear);
         self.next_seq = self.next_seq.max(hearing.seq + 1);
-        self.by_peer.entry(hearing.peer_id.clone()).or_default().push(ear.clone());
-        self.by_ear.insert(ear, hearing);
+        let peer_id = hearing.peer_id.clone();
+        self.by_ear.insert(ear.clone(), hearing);
+        let ears = self.by_peer.entry(peer_id).or_default();
+        ears.push(ear);
+        ears.sort_by_key(|ear| self.by_ear.get(ear).map(|hearing| hearing.seq));
     }
 
     /// Notes that a socket spoke. Returns whether it is the first time.

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::kernel::errand::Ticket;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::Conn;
+use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
 
 /// Objects that share the sockets among them.
@@ -23,6 +24,12 @@ pub const GATEWAYS: u8 = 64;
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Messages of one socket per minute.
 pub const MESSAGES_PER_MINUTE: u64 = 300;
+/// Messages of one client network per minute for parties that the socket does not hear of: each may wake an object.
+pub const ENTRIES: Quota = Quota::per_minute(60);
+/// Client networks whose entries are counted.
+const NETWORKS_MAX: usize = 4_096;
+/// Stamps of a millisecond. Units: all stay below 2^53.
+const STAMPS_PER_MS: u64 = 1_024;
 /// Frames of a party that wait until the line has its answer.
 const EARLY_MAX: usize = 64;
 /// How often a question is asked that is not answered.
@@ -85,11 +92,11 @@ pub enum Manner {
 #[allow(missing_docs, reason = "the names are those of the messages")]
 pub enum Question {
     /// May this socket speak for the peer?
-    Claim { conn: Conn, peer_id: String, token: Option<String> },
+    Claim { conn: Conn, peer_id: String, token: Option<String>, stamp: u64 },
     /// Does that socket still speak for the peer?
     Holds { gateway: String, conn: u32, peer_id: String },
     /// That socket, or one of ours, does not.
-    Release { gateway: Option<String>, conn: u32, peer_id: String },
+    Release { gateway: Option<String>, conn: u32, peer_id: String, stamp: u64 },
     /// A message for the party.
     Frame { conn: Conn, party_id: String, peer_id: String, text: String },
     /// The socket is back.
@@ -153,6 +160,20 @@ enum Orphan {
     Party { conn: Conn, party_id: String, peer_id: String },
 }
 
+/// Takes one entry from a network's quota, if there is one left.
+fn take_entry(entries: &mut HashMap<ClientNetwork, u64>, network: &ClientNetwork, now: Timestamp) -> bool {
+    let now_us = now.as_millis().saturating_mul(1_000);
+    if entries.len() >= NETWORKS_MAX {
+        entries.retain(|_, free_at_us| *free_at_us > now_us);
+    }
+    let Ok(allowance) = ENTRIES.take(entries.get(network).copied().unwrap_or(0), now) else { return false };
+    // A gateway has hardly more networks than sockets; the others are not counted.
+    if entries.len() < NETWORKS_MAX || entries.contains_key(network) {
+        entries.insert(network.clone(), allowance.free_at_us);
+    }
+    true
+}
+
 /// All lines of one gateway.
 #[derive(Debug, Default)]
 pub struct Gateway {
@@ -160,6 +181,12 @@ pub struct Gateway {
     by_ticket: HashMap<Ticket, Conn>,
     orphans: HashMap<Ticket, (Origin, Orphan)>,
     last_ticket: u32,
+    /// The time, and what was stamped last: claims and releases overtake one another on their way, and whoever reads
+    /// them must know which came first.
+    now: Timestamp,
+    last_stamp: u64,
+    /// What client networks have taken of [`ENTRIES`], as long as the memory lasts.
+    entries: HashMap<ClientNetwork, u64>,
     /// When lines that came back in the middle of something ask again.
     settle_at: Option<Timestamp>,
 }
@@ -168,7 +195,7 @@ impl Gateway {
     /// The gateway as it was.
     #[must_use]
     pub fn restore(now: Timestamp, lines: Vec<(Conn, Line)>) -> Self {
-        let mut gateway = Self::default();
+        let mut gateway = Self { now, ..Self::default() };
         for (conn, line) in lines {
             if line.is_busy() || line.has_lost {
                 gateway.settle_at = Some(now.plus(SETTLE_MS));
@@ -177,9 +204,21 @@ impl Gateway {
                 gateway.last_ticket = gateway.last_ticket.max(ticket.0);
                 gateway.by_ticket.insert(ticket, conn);
             }
+            gateway.last_stamp = gateway.last_stamp.max(line.asked_stamp);
             gateway.lines.insert(conn, line);
         }
         gateway
+    }
+
+    /// The time of the event that begins.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// A number larger than all before, also those of an earlier memory.
+    fn stamp(&mut self) -> u64 {
+        self.last_stamp = (self.last_stamp + 1).max(self.now.as_millis().saturating_mul(STAMPS_PER_MS));
+        self.last_stamp
     }
 
     /// The line of a socket.
@@ -206,8 +245,14 @@ impl Gateway {
     }
 
     /// A message from a socket.
-    pub fn hear(&mut self, conn: Conn, said: Said, text: &str, out: &mut Vec<Effect>) {
+    pub fn hear(&mut self, conn: Conn, (said, text): (Said, &str), out: &mut Vec<Effect>) {
+        let now = self.now;
         let Some(line) = self.lines.get_mut(&conn) else { return };
+        let is_entry = matches!(&said, Said::ToParty { party_id, .. } if !line.parties.contains(party_id));
+        if is_entry && !take_entry(&mut self.entries, &line.origin.network, now) {
+            out.push(Effect::Error(conn, String::from("Too many parties; please wait")));
+            return;
+        }
         if line.enqueue(said, text) {
             self.advance(conn, out);
             out.push(Effect::Keep(conn));
@@ -222,20 +267,29 @@ impl Gateway {
         let Some(mut line) = self.lines.remove(&conn) else { return };
         self.abandon(conn, &mut line, out);
         if let Some(peer_id) = line.peer_id {
-            self.tell(line.origin, Question::Release { gateway: None, conn: conn.0, peer_id }, out);
+            let stamp = self.stamp();
+            self.tell(line.origin, Question::Release { gateway: None, conn: conn.0, peer_id, stamp }, out);
         }
     }
 
-    /// Another socket speaks for the peer now. This one stays open and silent: its client may be one that was left
+    /// Another socket speaks for the peer now, which this one claimed at `stamp`. This one stays open and silent: its client may be one that was left
     /// behind and reconnects for ever, and closing it would start a quarrel.
-    pub fn displace(&mut self, conn: Conn, peer_id: &str, out: &mut Vec<Effect>) {
-        let speaks = |line: &Line| line.peer_id.as_deref() == Some(peer_id) || line.claiming() == Some(peer_id);
-        if !self.lines.get(&conn).is_some_and(speaks) {
+    pub fn displace(&mut self, conn: Conn, (peer_id, stamp): (&str, u64), out: &mut Vec<Effect>) {
+        let Some(line) = self.lines.get(&conn) else { return };
+        let is_bound = line.peer_id.as_deref() == Some(peer_id) && line.bound_stamp <= stamp;
+        let is_claiming = line.claiming() == Some(peer_id);
+        let claims_anew = is_claiming && line.asked_stamp > stamp;
+        if !is_bound && (!is_claiming || claims_anew) {
             return;
         }
         let Some(mut line) = self.lines.remove(&conn) else { return };
-        self.abandon(conn, &mut line, out);
-        line.silence();
+        if claims_anew {
+            self.leave_parties(conn, &mut line, out);
+            line.peer_id = None;
+        } else {
+            self.abandon(conn, &mut line, out);
+            line.silence();
+        }
         self.lines.insert(conn, line);
         out.push(Effect::Keep(conn));
     }
@@ -326,8 +380,14 @@ impl Gateway {
         if line.ticket.is_some() {
             return;
         }
-        let Some(question) = line.next_question(conn, out) else { return };
+        let Some(mut question) = line.next_question(conn, out) else { return };
         let origin = line.origin.clone();
+        if let Question::Claim { stamp, .. } = &mut question {
+            *stamp = self.stamp();
+            if let Some(line) = self.lines.get_mut(&conn) {
+                line.asked_stamp = *stamp;
+            }
+        }
         let ticket = self.ticket();
         if let Some(line) = self.lines.get_mut(&conn) {
             line.ticket = Some(ticket);
@@ -350,6 +410,10 @@ impl Gateway {
             };
             self.orphans.extend(orphan.map(|orphan| (ticket, (line.origin.clone(), orphan))));
         }
+        self.leave_parties(conn, line, out);
+    }
+
+    fn leave_parties(&mut self, conn: Conn, line: &mut Line, out: &mut Vec<Effect>) {
         if let Some(peer_id) = line.peer_id.clone() {
             for party_id in std::mem::take(&mut line.parties) {
                 let peer_id = peer_id.clone();
@@ -363,7 +427,8 @@ impl Gateway {
             (Orphan::Claim { conn }, Told::Claimed { peer_id, .. }) => {
                 // Unless the socket has claimed it again meanwhile.
                 if self.holds(conn, &peer_id) == Hold::NoLonger {
-                    self.tell(origin, Question::Release { gateway: None, conn: conn.0, peer_id }, out);
+                    let stamp = self.stamp();
+                    self.tell(origin, Question::Release { gateway: None, conn: conn.0, peer_id, stamp }, out);
                 }
             }
             (Orphan::Party { conn, party_id, peer_id }, _) => {

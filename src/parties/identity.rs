@@ -392,11 +392,22 @@ pub struct Seat {
     pub conn: u32,
 }
 
+/// A socket that spoke for a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The socket.
+    pub seat: Seat,
+    /// The stamp of its last claim.
+    pub stamp: u64,
+}
+
 /// Which socket speaks for a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The socket.
     pub seat: Seat,
+    /// The stamp of its last claim: a release of an earlier one is late.
+    pub stamp: u64,
     /// Its client network.
     pub network: String,
     /// Since when.
@@ -404,7 +415,7 @@ pub struct Binding {
     /// When it was gone, if it is.
     pub released_at: Option<Timestamp>,
     /// The socket that spoke before, until its gateway knows that it does no longer.
-    pub former: Option<Seat>,
+    pub former: Option<Former>,
 }
 
 /// Whether a claim came with a good token.
@@ -447,7 +458,7 @@ pub fn decide_claim(
     facts: ClaimFacts,
     voucher: Voucher,
     (seat, network): (&Seat, &str),
-) -> Result<Option<Seat>, ClaimRefusal> {
+) -> Result<Option<Former>, ClaimRefusal> {
     let holder = facts.binding.filter(|binding| binding.released_at.is_none());
     if voucher == Voucher::Nothing {
         if !facts.anonymous.is_on() {
@@ -463,7 +474,8 @@ pub fn decide_claim(
             return Err(ClaimRefusal::Held(holder.seat.clone()));
         }
     }
-    Ok(holder.map(|holder| holder.seat).filter(|held| held != seat))
+    let former = holder.filter(|holder| holder.seat != *seat);
+    Ok(former.map(|Binding { seat, stamp, .. }| Former { seat, stamp }))
 }
 
 /// Whether a peer can only be spoken for by whoever has its token or its key.

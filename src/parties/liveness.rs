@@ -2,7 +2,9 @@
 //!
 //! A sign of life is kept in memory. It is written, together with all others, when the member's stored one is older than
 //! the flush interval. So what is stored is behind the truth by less than the interval, and whoever expires by
-//! `stored + interval + TTL` never expires too early, whether or not the memory went away in between.
+//! `stored + interval + TTL` never expires too early, whether or not the memory went away in between. Members who beat
+//! twice an interval, as clients do, share a row about twice an interval, however many they are; no member costs more than
+//! one an interval.
 
 use super::ears::Ears;
 use super::party::Party;

@@ -7,11 +7,14 @@ use crate::kernel::time::Timestamp;
 /// Sockets of one party: each member has two, and strangers may knock.
 pub const SOCKETS_MAX: usize = 600;
 
-/// Sockets that have not said who they are.
-pub const STRANGERS_MAX: usize = 64;
+/// Sockets of whoever is no member: who has not said who it is, and who has not joined.
+pub const OUTSIDERS_MAX: usize = 64;
 
 /// How long a socket may take to say who it is. Units: milliseconds.
 pub const AUTH_MS: u64 = 10_000;
+
+/// How long a socket may stay whose peer is no member (any more). Units: milliseconds.
+pub const OUTSIDE_MS: u64 = 60_000;
 
 /// What a socket may say.
 pub const MESSAGES: Quota = Quota::per_minute(300);
@@ -30,14 +33,9 @@ pub struct NoRoom;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It has not said.
-    Stranger {
-        /// When it must have.
-        until: Timestamp,
-    },
+    Stranger,
     /// It has shown a token, which somebody else is looking at.
     Asked {
-        /// When the answer must be here.
-        until: Timestamp,
         /// What it has said since.
         held: Vec<String>,
     },
@@ -56,23 +54,16 @@ pub struct Socket {
     pub free_at_us: u64,
     /// Who it is.
     pub standing: Standing,
+    /// When it is closed unless it has said who it is, or has joined, by then.
+    pub until: Option<Timestamp>,
 }
 
 impl Socket {
-    /// When it is closed unless it is somebody by then.
-    #[must_use]
-    pub const fn until(&self) -> Option<Timestamp> {
-        match &self.standing {
-            Standing::Stranger { until } | Standing::Asked { until, .. } => Some(*until),
-            Standing::Peer(_) => None,
-        }
-    }
-
     /// Keeps a message until it is known who said it.
     ///
     /// Errors: [`NoRoom`], or there is nothing to wait for.
     pub fn hold(&mut self, text: &str) -> Result<(), NoRoom> {
-        let Standing::Asked { held, .. } = &mut self.standing else { return Err(NoRoom) };
+        let Standing::Asked { held } = &mut self.standing else { return Err(NoRoom) };
         let bytes: usize = held.iter().map(String::len).sum();
         if held.len() >= HELD_MAX || bytes + text.len() > HELD_BYTES_MAX {
             return Err(NoRoom);

@@ -38,6 +38,14 @@ pub fn shard(kind: &str, name: &str) -> String {
     format!("{number:02}")
 }
 
+/// By what a client network is known: 16 bytes of its hash, as hex.
+#[must_use]
+pub fn network_mark(network: &str) -> String {
+    let mut mark = hex::encode(Sha256::digest(network.as_bytes()));
+    mark.truncate(32);
+    mark
+}
+
 /// What is kept of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -134,7 +134,8 @@ describe('a room where chunks and relays need a session', () => {
     const device = await desk.newDevice(build);
     const challenge = await desk.newChallenge(build, device);
     const { json } = await desk.verify(device, challenge.nonce, answers(challenge, FILE));
-    await Promise.all(PATHS.map(async (path) => {
+    // On /ws the first message decides where the socket goes; there its time begins, and no token is taken along.
+    await Promise.all(PATHS.filter((path) => path !== '/ws').map(async (path) => {
       const [bearer, stranger] = [await open(desk, path, { Authorization: `Bearer ${json.session_token}` }), await open(desk, path, { Authorization: 'Bearer nonsense' })];
       await pause(GRACE_MS + 50);
       bearer.send(REQUEST);

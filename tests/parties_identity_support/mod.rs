@@ -98,6 +98,18 @@ impl Shard {
         self.service(Operation::PartyRelease, &release)
     }
 
+    /// A claim or release that says which one of its socket it is.
+    pub fn stamped(&mut self, operation: Operation, stamp: &str, peer_id: &str, (gateway, conn): (&str, u32)) -> Reply {
+        let message = json!({ "peer_id": peer_id, "token": null, "gateway": gateway, "conn": conn, "network": "n" });
+        let call = Call {
+            principal: Principal::Service,
+            params: vec![stamp.to_owned()],
+            body: message.to_string().into_bytes(),
+            ..call(operation)
+        };
+        self.stage.call(&call)
+    }
+
     pub fn member(&mut self, peer_id: &str, party_id: &str, state: &str) {
         let membership = json!({ "peer_id": peer_id, "party_id": party_id, "state": state });
         assert_eq!(self.service(Operation::PartyMembership, &membership).status, 200);
@@ -124,6 +136,25 @@ impl Shard {
             VALUES (1, ?1, 0, 0, 0)";
         let statements =
             vec![Statement::new(insert, vec![count.into(), now.into()]), Statement::new(tally, vec![count.into()])];
+        self.stage.database.commit(statements).unwrap();
+        self.stage.evict();
+    }
+
+    /// Fills the bindings and memberships, every second binding with a socket that is gone.
+    pub fn fill_with_sockets(&mut self, bindings: u64, memberships: u64) {
+        let now = self.stage.now.as_millis();
+        let bind = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1) \
+            INSERT INTO binding (peer_id, gateway, conn, stamp, network, since, released_at) \
+            SELECT 'bound' || i, '07', i, 0, 'x', ?2 + i, CASE i % 2 WHEN 1 THEN ?2 + i END FROM n";
+        let join = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1) \
+            INSERT INTO membership (peer_id, party_id, joined_at) SELECT 'member' || i, 'x', ?2 + i FROM n";
+        let tally = "INSERT OR REPLACE INTO tally (id, identities, bindings, memberships, allowances) \
+            VALUES (1, 0, ?1, ?2, 0)";
+        let statements = vec![
+            Statement::new(bind, vec![bindings.into(), now.into()]),
+            Statement::new(join, vec![memberships.into(), now.into()]),
+            Statement::new(tally, vec![bindings.into(), memberships.into()]),
+        ];
         self.stage.database.commit(statements).unwrap();
         self.stage.evict();
     }

@@ -94,7 +94,7 @@ struct Line {
 /// The whole service.
 pub struct World {
     pub now: Timestamp,
-    /// Throw every object's memory away after every event of it.
+    /// Throw an object's memory away after every event of it, as early as the platform may.
     pub evict_always: bool,
     cast: Cast,
     settings: Rc<Settings>,
@@ -127,6 +127,11 @@ impl World {
     /// The storage of an object that has been spoken to.
     pub fn database(&self, place: &Place) -> Rc<Database> {
         self.actors[&key(place)].database.clone()
+    }
+
+    /// Every object that has been spoken to.
+    pub fn places(&self) -> Vec<Place> {
+        self.actors.values().map(|actor| actor.place.clone()).collect()
     }
 
     fn number(&mut self) -> u32 {
@@ -228,7 +233,8 @@ impl World {
             self.perform(key, action);
         }
         if self.evict_always {
-            self.rebuild(key);
+            let place = self.actors[key].place.clone();
+            self.evict(&place);
         }
         outcome
     }
@@ -406,6 +412,12 @@ impl World {
     pub fn inbox(&mut self, client: Client) -> Vec<serde_json::Value> {
         let texts = self.lines.get_mut(&client).map(|line| std::mem::take(&mut line.inbox)).unwrap_or_default();
         texts.iter().map(|text| serde_json::from_str(text).expect("json")).collect()
+    }
+
+    /// Where a client's socket is, while it is open.
+    pub fn seat(&self, client: Client) -> Option<(Place, Conn)> {
+        let line = self.lines.get(&client).filter(|line| line.closed.is_none())?;
+        Some((self.actors[&line.key].place.clone(), line.conn))
     }
 
     /// How a client's socket was closed, if it was.

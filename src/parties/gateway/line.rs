@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{CLAIMS_MAX, Effect, Hold, Interest, Manner, Origin, Question, Said, Told};
 use crate::kernel::errand::Ticket;
 use crate::kernel::object::Conn;
-use crate::parties::creation::is_party_id;
 use crate::parties::identity::check_peer_id;
+use crate::parties::party::is_party_id;
 use crate::parties::token::TOKEN_CHARS;
 
 /// Messages that wait.
@@ -39,6 +39,10 @@ pub struct Line {
     pub origin: Origin,
     /// Whom it speaks for.
     pub peer_id: Option<String>,
+    /// The stamp of the claim by which it does.
+    pub bound_stamp: u64,
+    /// The stamp of its last claim.
+    pub asked_stamp: u64,
     /// The parties it hears of.
     pub parties: BTreeSet<String>,
     /// What it does, the first of it now.
@@ -62,6 +66,8 @@ impl Line {
         Self {
             origin,
             peer_id: None,
+            bound_stamp: 0,
+            asked_stamp: 0,
             parties: BTreeSet::new(),
             steps: VecDeque::new(),
             ticket: None,
@@ -126,10 +132,10 @@ impl Line {
         let step = self.steps.front().cloned()?;
         let peer_id = || self.peer_id.clone().unwrap_or_default();
         Some(match step {
-            Step::Claim { peer_id, token, .. } => Question::Claim { conn, peer_id, token },
+            Step::Claim { peer_id, token, .. } => Question::Claim { conn, peer_id, token, stamp: 0 },
             Step::AskHolder { peer_id, gateway, conn, .. } => Question::Holds { gateway, conn, peer_id },
             Step::ReleaseHolder { peer_id, gateway, conn, .. } => {
-                Question::Release { gateway: Some(gateway), conn, peer_id }
+                Question::Release { gateway: Some(gateway), conn, peer_id, stamp: 0 }
             }
             Step::Resume { party_id } => Question::Resume { conn, party_id, peer_id: peer_id() },
             Step::Frame { party_id, text } => Question::Frame { conn, party_id, peer_id: peer_id(), text },
@@ -158,7 +164,7 @@ impl Line {
             }
             Said::ToParty { manner, party_id, peer_id } => {
                 if !is_party_id(&party_id) {
-                    return Err(String::from("party_id must be 12 to 20 lower-case hex digits"));
+                    return Err(String::from("party_id must be 1 to 20 letters, digits, hyphens and underscores"));
                 }
                 if let Some(peer_id) = &peer_id {
                     self.check_peer(peer_id)?;
@@ -223,12 +229,18 @@ impl Line {
         match told {
             Told::Claimed { peer_id: claimed, parties } if peer_id.is_empty() || claimed == peer_id => {
                 self.peer_id = Some(claimed);
+                self.bound_stamp = self.asked_stamp;
                 // A message that follows brings its own answer.
                 let follows: Vec<String> = self.steps.iter().filter_map(step_party).collect();
                 let resumed = parties.into_iter().filter(|party_id| !follows.contains(party_id));
                 let room = SUBSCRIPTIONS_MAX.saturating_sub(follows.len());
                 let resumed: Vec<Step> = resumed.take(room).map(|party_id| Step::Resume { party_id }).collect();
                 resumed.into_iter().rev().for_each(|step| self.steps.push_front(step));
+            }
+            Told::Held { .. } if self.peer_id.take().is_some() => {
+                // It spoke for the peer until somebody else did. Its parties learn with their next frames.
+                self.parties.clear();
+                self.give_up(conn, format!("Peer id {peer_id} is in use"), out);
             }
             Told::Held { detail, .. } if claims >= CLAIMS_MAX => self.give_up(conn, detail, out),
             Told::Held { detail, gateway, conn: held } => {

@@ -5,7 +5,7 @@ use crate::kernel::object::Call;
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
-use crate::parties::creation::is_party_id;
+use crate::parties::party::is_party_id;
 use crate::parties::token::{self, parse_authorization, shard_of_peer};
 use crate::parties::wire::identity::{NO_KEY, UNKNOWN_TOKEN, parse_peer_id, parse_service};
 use crate::parties::wire::problem::detail;
@@ -73,10 +73,12 @@ fn identities_of(settings: &Settings, token: &str) -> Result<(Class, String), Re
     Ok((Class::PartyIdentities, genuine.shard.name()))
 }
 
+/// A party's object. An id that can be none is refused at once, so that nobody makes objects of nonsense.
 fn room(call: &Call) -> Result<(Class, String), Reply> {
-    let party_id = call.params.first().map(String::as_str).unwrap_or_default();
+    let party_id = call.params.first().map_or("", String::as_str);
     if is_party_id(party_id) {
         return Ok((Class::PartyRoom, party_id.to_owned()));
     }
-    Err(detail(404, &format!("Party {party_id} not found")))
+    let shown: String = party_id.chars().take(64).collect();
+    Err(detail(404, &format!("Party {shown} not found")))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::refused::{Stop, settle};
+use super::refused::{Stop, is_intruding, settle};
 use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
@@ -150,6 +150,9 @@ fn owner(call: &Call) -> Result<(Owner, Power), Reply> {
 
 impl Object for PartyDirectory {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        if is_intruding(call) {
+            return Ok(detail(404, "Not Found").into());
+        }
         match call.operation {
             Operation::PartyRelayRegister => settle(self.register(turn, call)),
             Operation::PartyRelayRemove => settle(self.remove(turn, call)),

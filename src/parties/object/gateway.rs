@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::refused::is_intruding;
 use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
@@ -13,12 +14,12 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sockets::{FRAME_BYTES_MAX, Socket, SocketLimits, Sockets};
 use crate::kernel::sql::{Sql, Statement};
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::parties::gateway::{self, Effect, Gateway, Hold, Interest, MESSAGES_PER_MINUTE, Origin, Question};
 use crate::parties::token::shard_of_peer;
 use crate::parties::token::shard_of_token;
 use crate::parties::wire::gateway::{self as wire, Door, Kept};
-use crate::parties::wire::identity::{DONE, parse_service};
+use crate::parties::wire::identity::{DONE, HEARSAY, parse_service};
 use crate::parties::wire::problem::detail;
 use crate::parties::wire::service::{Deliver, Delivered, Holding, Holds, Release};
 
@@ -78,7 +79,7 @@ impl PartyGateway {
             _ if self.sockets.hear(conn, turn.now).is_err() => {
                 effects.push(Effect::Error(conn, String::from("Too many messages")));
             }
-            Some(Ok(said)) => self.gateway.hear(conn, said, text.unwrap_or_default(), &mut effects),
+            Some(Ok(said)) => self.gateway.hear(conn, (said, text.unwrap_or_default()), &mut effects),
             Some(Err(unclear)) => effects.push(Effect::Error(conn, unclear.0.to_owned())),
             None => effects.push(Effect::Error(conn, String::from("Frames must be text"))),
         }
@@ -154,7 +155,7 @@ impl PartyGateway {
     fn displace(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Fault> {
         let Release { peer_id, conn, .. } = parse_service(&call.body)?;
         let mut effects = Vec::new();
-        self.gateway.displace(Conn(conn), &peer_id, &mut effects);
+        self.gateway.displace(Conn(conn), (&peer_id, stamp_of(call)), &mut effects);
         self.perform(turn, effects)?;
         Ok(Reply::json_text(String::from(DONE)))
     }
@@ -193,30 +194,36 @@ fn service_call(origin: &Origin, operation: Operation) -> Call {
 /// Whom a question is for.
 fn errand(origin: &Origin, question: Question) -> Result<Errand, Fault> {
     use Operation as O;
-    let (class, name, operation, about) = match &question {
+    let (class, name, operation, params, caller) = match &question {
         // A token alone says which shard knows it; one that says nothing is refused by any.
-        Question::Claim { peer_id, token, .. } => {
+        Question::Claim { peer_id, token, stamp, .. } => {
             let by_token = token.as_deref().filter(|_| peer_id.is_empty()).and_then(shard_of_token);
             let name = by_token.unwrap_or_else(|| shard_of_peer(peer_id));
-            (Class::PartyIdentities, name, O::PartyClaim, None)
+            (Class::PartyIdentities, name, O::PartyClaim, vec![stamp.to_string()], None)
         }
-        Question::Release { peer_id, .. } => (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, None),
-        Question::Forget { peer_id, .. } => (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyMembership, None),
-        Question::Holds { gateway, .. } => (Class::PartyGateway, gateway.clone(), O::PartyHolds, None),
+        Question::Release { peer_id, gateway, stamp, .. } => {
+            let how = if gateway.is_some() { HEARSAY.to_owned() } else { stamp.to_string() };
+            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyRelease, vec![how], None)
+        }
+        Question::Forget { peer_id, .. } => {
+            (Class::PartyIdentities, shard_of_peer(peer_id), O::PartyMembership, Vec::new(), None)
+        }
+        Question::Holds { gateway, .. } => (Class::PartyGateway, gateway.clone(), O::PartyHolds, Vec::new(), None),
         Question::Frame { party_id, peer_id, .. }
         | Question::Resume { party_id, peer_id, .. }
         | Question::Gone { party_id, peer_id, .. } => {
-            (Class::PartyRoom, party_id.clone(), O::PartyForward, Some((party_id.clone(), peer_id.clone())))
+            let params = vec![party_id.clone()];
+            (Class::PartyRoom, party_id.clone(), O::PartyForward, params, Some(peer_id.clone()))
         }
     };
-    let (party_id, caller) = about.unzip();
-    let call = Call {
-        params: party_id.into_iter().collect(),
-        caller,
-        body: wire::encode_question(origin, question)?.into_bytes(),
-        ..service_call(origin, operation)
-    };
+    let body = wire::encode_question(origin, question)?.into_bytes();
+    let call = Call { params, caller, body, ..service_call(origin, operation) };
     Ok(Errand::Call { class, name, call: Box::new(call) })
+}
+
+/// Which claim a message is about; one that does not say is about all there were.
+pub(super) fn stamp_of(call: &Call) -> u64 {
+    call.params.first().and_then(|stamp| stamp.parse().ok()).unwrap_or(SAFE_INTEGER_MAX)
 }
 
 /// The name of the object that holds the sockets of a client network.
@@ -227,6 +234,10 @@ pub fn gateway_of(network: &ClientNetwork) -> String {
 
 impl Object for PartyGateway {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        if is_intruding(call) {
+            return Ok(detail(404, "Not Found").into());
+        }
+        self.gateway.begin(turn.now);
         let reply = match call.operation {
             Operation::PartyDeliver => self.deliver(turn, call),
             Operation::PartyHolds => self.say_holds(call),
@@ -257,6 +268,7 @@ impl Object for PartyGateway {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, conn: Conn, frame: Frame<'_>) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         if self.sockets.get(conn).is_none() {
             return Ok(());
         }
@@ -274,10 +286,12 @@ impl Object for PartyGateway {
     }
 
     fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         self.end(turn, conn)
     }
 
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         let told = wire::read_outcome(self.gateway.step_of(ticket), &outcome);
         let mut effects = Vec::new();
         self.gateway.told(ticket, told, &mut effects);
@@ -285,6 +299,7 @@ impl Object for PartyGateway {
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.gateway.begin(turn.now);
         let mut effects = Vec::new();
         self.gateway.settle(turn.now, &mut effects);
         self.perform(turn, effects)

@@ -6,7 +6,7 @@ mod speaking;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::refused::{Stop, settle};
+use super::refused::{Stop, is_intruding, settle};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
@@ -265,6 +265,9 @@ fn next_sweep(settings: &Settings, now: Timestamp) -> Timestamp {
 
 impl Object for PartyIdentities {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
+        if is_intruding(call) {
+            return Ok(detail(404, "Not Found").into());
+        }
         match call.operation {
             Operation::PartyRegister => settle(self.register(turn, call)),
             Operation::PartyAdmit => settle(self.admit(turn, call)),

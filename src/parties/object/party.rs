@@ -57,8 +57,8 @@ pub struct PartyRoom {
     /// When the list was last written, as far as the memory goes.
     relay_list_at: Timestamp,
     sockets: ByConn<Socket>,
-    /// The sockets that are nobody yet, by the time at which they are closed.
-    strangers: BTreeSet<(Timestamp, Conn)>,
+    /// The sockets of whoever is no member, by the time at which they are closed.
+    outsiders: BTreeSet<(Timestamp, Conn)>,
     next_expiry: Option<Timestamp>,
     /// Whether signs of life must be written by the next event, whatever it is.
     flush: Flush,
@@ -124,7 +124,7 @@ impl PartyRoom {
             relay_list: store::load_relay_list(sql)?,
             relay_list_at: Timestamp::EPOCH,
             sockets: ByConn::default(),
-            strangers: BTreeSet::new(),
+            outsiders: BTreeSet::new(),
             next_expiry: None,
             flush: Flush::NotDue,
             errands: Errands::default(),
@@ -137,7 +137,7 @@ impl PartyRoom {
             if room.party_id.is_empty() {
                 room.party_id.clone_from(&socket.party_id);
             }
-            room.strangers.extend(socket.until().map(|until| (until, conn)));
+            room.outsiders.extend(socket.until.map(|until| (until, conn)));
             room.sockets.insert(conn, socket);
             let has = |peer_id: &str| room.party.as_ref().is_some_and(|party| party.has(peer_id));
             if let Some(hearing) = hearing.filter(|hearing| has(&hearing.peer_id)) {
@@ -242,7 +242,7 @@ impl Object for PartyRoom {
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let mut work = Work::default();
-        self.dismiss_strangers(turn.now, &mut work);
+        self.dismiss_outsiders(turn.now, &mut work);
         self.expire(turn, &mut work)?;
         self.refresh(turn.now, &mut work)?;
         self.make_good(turn, &mut work)?;
@@ -252,9 +252,9 @@ impl Object for PartyRoom {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        let strangers = self.strangers.first().map(|(until, _)| *until);
+        let outsiders = self.outsiders.first().map(|(until, _)| *until);
         let times =
-            [self.next_expiry, self.refresh_at, self.announcements.next_due(), strangers, self.errands.owed_at()];
+            [self.next_expiry, self.refresh_at, self.announcements.next_due(), outsiders, self.errands.owed_at()];
         times.into_iter().flatten().min()
     }
 }

@@ -1,7 +1,8 @@
 //! How an event of parties ends early: with an answer in the original's words, or with a fault.
 
 use crate::kernel::fault::Fault;
-use crate::kernel::object::Answer;
+use crate::kernel::object::{Answer, Call, Principal};
+use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::parties::wire::problem::{Invalid, invalid};
 
@@ -30,6 +31,22 @@ impl From<Vec<Invalid>> for Stop {
     fn from(wrong: Vec<Invalid>) -> Self {
         Self::Refused(invalid(&wrong))
     }
+}
+
+/// Whether a call is one that only objects of ours make, and was made by somebody else.
+pub(super) const fn is_intruding(call: &Call) -> bool {
+    use Operation as O;
+    let is_internal = matches!(
+        call.operation,
+        O::PartyAdmit
+            | O::PartyClaim
+            | O::PartyRelease
+            | O::PartyHolds
+            | O::PartyMembership
+            | O::PartyDeliver
+            | O::PartyCensus
+    );
+    is_internal && !matches!(call.principal, Principal::Service)
 }
 
 /// The answer to a call.

@@ -6,7 +6,7 @@ use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::parties::relays::{Intake, Owner, Profile, Relay, Relays};
 
 /// Schema versions of the directory.
-pub const MIGRATIONS: &[Migration] =
+pub(in crate::parties) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "init", sql: include_str!("../../../migrations/party_directory/0001_init.sql") }];
 
 const RELAYS: &str = "SELECT relay_id, owner, public_ip, port, region, capacity, load, health, draining, \
@@ -21,7 +21,7 @@ const TALLY: &str = "SELECT parties FROM tally WHERE id = 1";
 const PUT_TALLY: &str = "INSERT OR REPLACE INTO tally (id, parties) VALUES (1, ?1)";
 
 /// All relays. They may be over for as long as the last written time may lie behind.
-pub fn load_relays(sql: &dyn Sql, ttl_ms: u64) -> Result<Vec<(String, Relay)>, Fault> {
+pub(in crate::parties) fn load_relays(sql: &dyn Sql, ttl_ms: u64) -> Result<Vec<(String, Relay)>, Fault> {
     let rows = sql.read(Statement::plain(RELAYS))?;
     rows.iter().map(|row| parse_relay(row, ttl_ms)).collect()
 }
@@ -56,7 +56,7 @@ fn parse_relay(row: &Row, ttl_ms: u64) -> Result<(String, Relay), Fault> {
 
 /// Writes a relay.
 #[must_use]
-pub fn put_relay(relay_id: &str, relay: &Relay) -> Statement {
+pub(in crate::parties) fn put_relay(relay_id: &str, relay: &Relay) -> Statement {
     let Profile { public_ip, port, region, capacity, load, health, intake } = &relay.profile;
     let params = vec![
         relay_id.into(),
@@ -76,29 +76,29 @@ pub fn put_relay(relay_id: &str, relay: &Relay) -> Statement {
 
 /// Forgets a relay.
 #[must_use]
-pub fn remove_relay(relay_id: &str) -> Statement {
+pub(in crate::parties) fn remove_relay(relay_id: &str) -> Statement {
     Statement::new(REMOVE_RELAY, vec![relay_id.into()])
 }
 
 /// Whether a party is counted.
-pub fn has_party(sql: &dyn Sql, party_id: &str) -> Result<bool, Fault> {
+pub(in crate::parties) fn has_party(sql: &dyn Sql, party_id: &str) -> Result<bool, Fault> {
     Ok(!sql.read(Statement::new(PARTY, vec![party_id.into()]))?.is_empty())
 }
 
 /// How many parties are counted.
-pub fn load_tally(sql: &dyn Sql) -> Result<u64, Fault> {
+pub(in crate::parties) fn load_tally(sql: &dyn Sql) -> Result<u64, Fault> {
     let rows = sql.read(Statement::plain(TALLY))?;
     rows.first().map_or(Ok(0), |row| row.unsigned(0))
 }
 
 /// Counts a party in; afterwards there are `parties`.
 #[must_use]
-pub fn count_in(party_id: &str, parties: u64) -> Vec<Statement> {
+pub(in crate::parties) fn count_in(party_id: &str, parties: u64) -> Vec<Statement> {
     vec![Statement::new(PUT_PARTY, vec![party_id.into()]), Statement::new(PUT_TALLY, vec![parties.into()])]
 }
 
 /// Counts a party out; afterwards there are `parties`.
 #[must_use]
-pub fn count_out(party_id: &str, parties: u64) -> Vec<Statement> {
+pub(in crate::parties) fn count_out(party_id: &str, parties: u64) -> Vec<Statement> {
     vec![Statement::new(REMOVE_PARTY, vec![party_id.into()]), Statement::new(PUT_TALLY, vec![parties.into()])]
 }

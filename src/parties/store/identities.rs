@@ -5,11 +5,11 @@ use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 use crate::parties::creation::{Creation, Mark, REMEMBERED_MAX};
-use crate::parties::identity::{Binding, Identity, Oldest, Seat, StoredToken, Use};
+use crate::parties::identity::{Binding, Former, Identity, Oldest, Seat, StoredToken, Use};
 use crate::parties::token::TokenHash;
 
 /// Schema versions of a shard.
-pub const MIGRATIONS: &[Migration] =
+pub(in crate::parties) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "init", sql: include_str!("../../../migrations/party_identities/0001_init.sql") }];
 
 const PROBE: &str = "SELECT 1";
@@ -30,14 +30,14 @@ const PUT_TOKEN: &str = "INSERT OR REPLACE INTO token (hash, peer_id, network, m
 const SEE_TOKEN: &str = "UPDATE token SET seen_at = ?2, used = 1 WHERE hash = ?1";
 const REMOVE_TOKEN: &str = "DELETE FROM token WHERE hash = ?1";
 const REMOVE_TOKENS: &str = "DELETE FROM token WHERE peer_id = ?1";
-const BINDING: &str = "SELECT gateway, conn, network, since, released_at, former_gateway, former_conn \
-    FROM binding WHERE peer_id = ?1";
-const PUT_BINDING: &str = "INSERT OR REPLACE INTO binding (peer_id, gateway, conn, network, since, released_at, \
-    former_gateway, former_conn) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const FORMERS: &str = "SELECT peer_id, former_gateway, former_conn FROM binding \
+const BINDING: &str = "SELECT gateway, conn, network, since, released_at, stamp, former_gateway, former_conn, \
+    former_stamp FROM binding WHERE peer_id = ?1";
+const PUT_BINDING: &str = "INSERT OR REPLACE INTO binding (peer_id, gateway, conn, network, since, released_at, stamp, \
+    former_gateway, former_conn, former_stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const FORMERS: &str = "SELECT peer_id, former_gateway, former_conn, former_stamp FROM binding \
     WHERE former_gateway IS NOT NULL ORDER BY former_gateway LIMIT ?1";
-const CLEAR_FORMER: &str = "UPDATE binding SET former_gateway = NULL, former_conn = NULL \
-    WHERE peer_id = ?1 AND former_gateway = ?2 AND former_conn = ?3";
+const CLEAR_FORMER: &str = "UPDATE binding SET former_gateway = NULL, former_conn = NULL, former_stamp = NULL \
+    WHERE peer_id = ?1 AND former_gateway = ?2 AND former_conn = ?3 AND former_stamp = ?4";
 /// One whose socket is gone, if there is any.
 const REMOVE_OLDEST_BINDING: &str = "DELETE FROM binding WHERE peer_id = coalesce(\
     (SELECT peer_id FROM binding WHERE released_at IS NOT NULL ORDER BY released_at LIMIT 1), \
@@ -73,26 +73,26 @@ const ANYTHING: &str = "SELECT EXISTS (SELECT 1 FROM identity) OR EXISTS (SELECT
 /// Rows of the tables that have a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names are the tables'")]
-pub struct Tally {
-    pub identities: u64,
-    pub bindings: u64,
-    pub memberships: u64,
-    pub allowances: u64,
+pub(in crate::parties) struct Tally {
+    pub(in crate::parties) identities: u64,
+    pub(in crate::parties) bindings: u64,
+    pub(in crate::parties) memberships: u64,
+    pub(in crate::parties) allowances: u64,
 }
 
 /// One event's writes, and how many rows there are after them.
 #[derive(Debug)]
-pub struct Batch {
+pub(in crate::parties) struct Batch {
     statements: Vec<Statement>,
     before: Tally,
     /// How many rows there will be.
-    pub tally: Tally,
+    pub(in crate::parties) tally: Tally,
 }
 
 /// Whether a row is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Place {
+pub(in crate::parties) enum Place {
     New,
     Taken,
 }
@@ -100,7 +100,7 @@ pub enum Place {
 impl Place {
     /// What a lookup found.
     #[must_use]
-    pub const fn of<T>(found: Option<&T>) -> Self {
+    pub(in crate::parties) const fn of<T>(found: Option<&T>) -> Self {
         if found.is_some() { Self::Taken } else { Self::New }
     }
 
@@ -115,7 +115,7 @@ impl Place {
 impl Batch {
     /// No writes yet.
     #[must_use]
-    pub const fn new(tally: Tally) -> Self {
+    pub(in crate::parties) const fn new(tally: Tally) -> Self {
         Self { statements: Vec::new(), before: tally, tally }
     }
 
@@ -124,7 +124,7 @@ impl Batch {
     }
 
     /// Writes a peer.
-    pub fn put_identity(&mut self, place: Place, peer_id: &str, identity: &Identity) {
+    pub(in crate::parties) fn put_identity(&mut self, place: Place, peer_id: &str, identity: &Identity) {
         let params = vec![
             peer_id.into(),
             identity.public_key.map(|key| key.to_vec()).into(),
@@ -138,20 +138,20 @@ impl Batch {
     }
 
     /// Writes down that a token of a peer was used.
-    pub fn see(&mut self, peer_id: &str, hash: &TokenHash, now: Timestamp) {
+    pub(in crate::parties) fn see(&mut self, peer_id: &str, hash: &TokenHash, now: Timestamp) {
         self.push(SEE_TOKEN, vec![hash.to_vec().into(), now.into()]);
         self.push(SEE_IDENTITY, vec![peer_id.into(), now.into()]);
     }
 
     /// Forgets a peer with its tokens.
-    pub fn remove_identity(&mut self, peer_id: &str) {
+    pub(in crate::parties) fn remove_identity(&mut self, peer_id: &str) {
         self.push(REMOVE_TOKENS, vec![peer_id.into()]);
         self.push(REMOVE_IDENTITY, vec![peer_id.into()]);
         self.tally.identities = self.tally.identities.saturating_sub(1);
     }
 
     /// Writes a token.
-    pub fn put_token(&mut self, peer_id: &str, token: &StoredToken) {
+    pub(in crate::parties) fn put_token(&mut self, peer_id: &str, token: &StoredToken) {
         let params = vec![
             token.hash.to_vec().into(),
             peer_id.into(),
@@ -164,43 +164,53 @@ impl Batch {
     }
 
     /// Forgets a token.
-    pub fn remove_token(&mut self, hash: &TokenHash) {
+    pub(in crate::parties) fn remove_token(&mut self, hash: &TokenHash) {
         self.push(REMOVE_TOKEN, vec![hash.to_vec().into()]);
     }
 
     /// Forgets all tokens of a peer.
-    pub fn remove_tokens(&mut self, peer_id: &str) {
+    pub(in crate::parties) fn remove_tokens(&mut self, peer_id: &str) {
         self.push(REMOVE_TOKENS, vec![peer_id.into()]);
     }
 
     /// Writes who speaks for a peer. When there are `max` others, the oldest goes.
-    pub fn put_binding(&mut self, place: Place, peer_id: &str, binding: &Binding, max: u64) {
+    pub(in crate::parties) fn put_binding(&mut self, place: Place, peer_id: &str, binding: &Binding, max: u64) {
         if place == Place::New && self.tally.bindings >= max {
             self.push(REMOVE_OLDEST_BINDING, Vec::new());
             self.tally.bindings -= 1;
         }
-        let Binding { seat: Seat { gateway, conn }, network, since, released_at, former } = binding;
-        let (gateway, network) = (gateway.as_str().into(), network.as_str().into());
-        let mut params = vec![peer_id.into(), gateway, (*conn).into(), network, (*since).into(), (*released_at).into()];
-        params.push(former.as_ref().map(|seat| seat.gateway.as_str()).into());
-        params.push(former.as_ref().map(|seat| seat.conn).into());
+        let Binding { seat, stamp, network, since, released_at, former } = binding;
+        let params = vec![
+            peer_id.into(),
+            seat.gateway.as_str().into(),
+            seat.conn.into(),
+            network.as_str().into(),
+            (*since).into(),
+            (*released_at).into(),
+            (*stamp).into(),
+            former.as_ref().map(|former| former.seat.gateway.as_str()).into(),
+            former.as_ref().map(|former| former.seat.conn).into(),
+            former.as_ref().map(|former| former.stamp).into(),
+        ];
         self.push(PUT_BINDING, params);
         self.tally.bindings += place.count();
     }
 
     /// Notes that the gateway of a socket knows that it speaks for the peer no longer.
-    pub fn clear_former(&mut self, peer_id: &str, former: &Seat) {
-        self.push(CLEAR_FORMER, vec![peer_id.into(), former.gateway.as_str().into(), former.conn.into()]);
+    pub(in crate::parties) fn clear_former(&mut self, peer_id: &str, former: &Former) {
+        let Former { seat: Seat { gateway, conn }, stamp } = former;
+        let params = vec![peer_id.into(), gateway.as_str().into(), (*conn).into(), (*stamp).into()];
+        self.push(CLEAR_FORMER, params);
     }
 
     /// Forgets who speaks for a peer.
-    pub fn remove_binding(&mut self, peer_id: &str) {
+    pub(in crate::parties) fn remove_binding(&mut self, peer_id: &str) {
         self.push(REMOVE_BINDING, vec![peer_id.into()]);
         self.tally.bindings = self.tally.bindings.saturating_sub(1);
     }
 
     /// Writes that a peer is in a party, which was not known. When there are `max` others, the oldest goes.
-    pub fn put_membership(&mut self, peer_id: &str, party_id: &str, now: Timestamp, max: u64) {
+    pub(in crate::parties) fn put_membership(&mut self, peer_id: &str, party_id: &str, now: Timestamp, max: u64) {
         if self.tally.memberships >= max {
             self.push(REMOVE_OLDEST_MEMBERSHIP, Vec::new());
             self.tally.memberships -= 1;
@@ -210,13 +220,13 @@ impl Batch {
     }
 
     /// Forgets a membership, which was known.
-    pub fn remove_membership(&mut self, peer_id: &str, party_id: &str) {
+    pub(in crate::parties) fn remove_membership(&mut self, peer_id: &str, party_id: &str) {
         self.push(REMOVE_MEMBERSHIP, vec![peer_id.into(), party_id.into()]);
         self.tally.memberships = self.tally.memberships.saturating_sub(1);
     }
 
     /// Writes a party that a peer has begun, and forgets its oldest ones.
-    pub fn put_creation(&mut self, peer_id: &str, creation: &Creation) {
+    pub(in crate::parties) fn put_creation(&mut self, peer_id: &str, creation: &Creation) {
         let Creation { mark, body, party_id, until } = creation;
         let (mark, body) = (mark.to_vec().into(), body.to_vec().into());
         self.push(PUT_CREATION, vec![peer_id.into(), mark, body, party_id.as_str().into(), (*until).into()]);
@@ -224,7 +234,7 @@ impl Batch {
     }
 
     /// Writes what somebody has taken of a quota. When there are `max` others, the one that is free first goes.
-    pub fn put_allowance(&mut self, place: Place, subject: Mark, free_at_us: u64, max: u64) {
+    pub(in crate::parties) fn put_allowance(&mut self, place: Place, subject: Mark, free_at_us: u64, max: u64) {
         if place == Place::New && self.tally.allowances >= max {
             self.push(REMOVE_OLDEST_ALLOWANCE, Vec::new());
             self.tally.allowances -= 1;
@@ -235,7 +245,7 @@ impl Batch {
 
     /// The statements, to be committed at once.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Statement> {
+    pub(in crate::parties) fn finish(mut self) -> Vec<Statement> {
         if self.tally != self.before {
             let Tally { identities, bindings, memberships, allowances } = self.tally;
             let params = vec![identities.into(), bindings.into(), memberships.into(), allowances.into()];
@@ -246,12 +256,12 @@ impl Batch {
 }
 
 /// Asks the storage for a sign of life.
-pub fn probe(sql: &dyn Sql) -> Result<(), Fault> {
+pub(in crate::parties) fn probe(sql: &dyn Sql) -> Result<(), Fault> {
     sql.read(Statement::plain(PROBE)).map(drop)
 }
 
 /// How many rows there are.
-pub fn load_tally(sql: &dyn Sql) -> Result<Tally, Fault> {
+pub(in crate::parties) fn load_tally(sql: &dyn Sql) -> Result<Tally, Fault> {
     let rows = sql.read(Statement::plain(TALLY))?;
     let Some(row) = rows.first() else { return Ok(Tally::default()) };
     Ok(Tally {
@@ -263,13 +273,13 @@ pub fn load_tally(sql: &dyn Sql) -> Result<Tally, Fault> {
 }
 
 /// Whether there is anything that a sweep could find one day.
-pub fn any(sql: &dyn Sql) -> Result<bool, Fault> {
+pub(in crate::parties) fn any(sql: &dyn Sql) -> Result<bool, Fault> {
     let rows = sql.read(Statement::plain(ANYTHING))?;
     Ok(rows.first().map(|row| row.integer(0)).transpose()? == Some(1))
 }
 
 /// A peer.
-pub fn load_identity(sql: &dyn Sql, peer_id: &str) -> Result<Option<Identity>, Fault> {
+pub(in crate::parties) fn load_identity(sql: &dyn Sql, peer_id: &str) -> Result<Option<Identity>, Fault> {
     let rows = sql.read(Statement::new(IDENTITY, vec![peer_id.into()]))?;
     let parse = |row: &Row| {
         Ok(Identity {
@@ -287,7 +297,7 @@ pub fn load_identity(sql: &dyn Sql, peer_id: &str) -> Result<Option<Identity>, F
 }
 
 /// Who makes room first.
-pub fn load_oldest(sql: &dyn Sql) -> Result<Oldest, Fault> {
+pub(in crate::parties) fn load_oldest(sql: &dyn Sql) -> Result<Oldest, Fault> {
     let oldest = |used| {
         let rows = sql.read(Statement::new(OLDEST_IDENTITY, vec![number(used)]))?;
         rows.first().map(|row| Ok((row.text(0)?.to_owned(), row.time(1)?))).transpose()
@@ -296,13 +306,13 @@ pub fn load_oldest(sql: &dyn Sql) -> Result<Oldest, Fault> {
 }
 
 /// A peer's tokens, the oldest first.
-pub fn load_tokens(sql: &dyn Sql, peer_id: &str) -> Result<Vec<StoredToken>, Fault> {
+pub(in crate::parties) fn load_tokens(sql: &dyn Sql, peer_id: &str) -> Result<Vec<StoredToken>, Fault> {
     let rows = sql.read(Statement::new(TOKENS, vec![peer_id.into()]))?;
     rows.iter().map(parse_token).collect()
 }
 
 /// A token and whose it is.
-pub fn load_token(sql: &dyn Sql, hash: &TokenHash) -> Result<Option<(String, StoredToken)>, Fault> {
+pub(in crate::parties) fn load_token(sql: &dyn Sql, hash: &TokenHash) -> Result<Option<(String, StoredToken)>, Fault> {
     let rows = sql.read(Statement::new(TOKEN, vec![hash.to_vec().into()]))?;
     rows.first().map(|row| Ok((row.text(5)?.to_owned(), parse_token(row)?))).transpose()
 }
@@ -318,18 +328,16 @@ fn parse_token(row: &Row) -> Result<StoredToken, Fault> {
 }
 
 /// Who speaks for a peer, or lately did.
-pub fn load_binding(sql: &dyn Sql, peer_id: &str) -> Result<Option<Binding>, Fault> {
+pub(in crate::parties) fn load_binding(sql: &dyn Sql, peer_id: &str) -> Result<Option<Binding>, Fault> {
     let rows = sql.read(Statement::new(BINDING, vec![peer_id.into()]))?;
     let parse = |row: &Row| {
-        let former = match row.text_or_null(5)? {
-            Some(gateway) => Some(Seat { gateway: gateway.to_owned(), conn: conn(row, 6)? }),
-            None => None,
-        };
+        let former = if row.text_or_null(6)?.is_some() { Some(former(row, 6)?) } else { None };
         Ok(Binding {
             seat: Seat { gateway: row.text(0)?.to_owned(), conn: conn(row, 1)? },
             network: row.text(2)?.to_owned(),
             since: row.time(3)?,
             released_at: row.unsigned_or_null(4)?.map(Timestamp::from_millis),
+            stamp: row.unsigned(5)?,
             former,
         })
     };
@@ -337,11 +345,14 @@ pub fn load_binding(sql: &dyn Sql, peer_id: &str) -> Result<Option<Binding>, Fau
 }
 
 /// Peers whose former sockets may not know that they are.
-pub fn load_formers(sql: &dyn Sql, limit: u64) -> Result<Vec<(String, Seat)>, Fault> {
+pub(in crate::parties) fn load_formers(sql: &dyn Sql, limit: u64) -> Result<Vec<(String, Former)>, Fault> {
     let rows = sql.read(Statement::new(FORMERS, vec![limit.into()]))?;
-    let parse =
-        |row: &Row| Ok((row.text(0)?.to_owned(), Seat { gateway: row.text(1)?.to_owned(), conn: conn(row, 2)? }));
-    rows.iter().map(parse).collect()
+    rows.iter().map(|row| Ok((row.text(0)?.to_owned(), former(row, 1)?))).collect()
+}
+
+fn former(row: &Row, first: usize) -> Result<Former, Fault> {
+    let seat = Seat { gateway: row.text(first)?.to_owned(), conn: conn(row, first + 1)? };
+    Ok(Former { seat, stamp: row.unsigned(first + 2)? })
 }
 
 fn conn(row: &Row, index: usize) -> Result<u32, Fault> {
@@ -349,12 +360,12 @@ fn conn(row: &Row, index: usize) -> Result<u32, Fault> {
 }
 
 /// The parties that a peer is in, the oldest first.
-pub fn load_parties(sql: &dyn Sql, peer_id: &str) -> Result<Vec<String>, Fault> {
+pub(in crate::parties) fn load_parties(sql: &dyn Sql, peer_id: &str) -> Result<Vec<String>, Fault> {
     texts(&sql.read(Statement::new(PARTIES, vec![peer_id.into()]))?)
 }
 
 /// A party that a peer has begun.
-pub fn load_creation(sql: &dyn Sql, peer_id: &str, mark: &Mark) -> Result<Option<Creation>, Fault> {
+pub(in crate::parties) fn load_creation(sql: &dyn Sql, peer_id: &str, mark: &Mark) -> Result<Option<Creation>, Fault> {
     let rows = sql.read(Statement::new(CREATION, vec![peer_id.into(), mark.to_vec().into()]))?;
     let parse = |row: &Row| {
         let (mark, body) = (bytes(row, 0)?, bytes(row, 1)?);
@@ -364,29 +375,29 @@ pub fn load_creation(sql: &dyn Sql, peer_id: &str, mark: &Mark) -> Result<Option
 }
 
 /// What somebody has taken of a quota.
-pub fn load_allowance(sql: &dyn Sql, subject: &Mark) -> Result<Option<u64>, Fault> {
+pub(in crate::parties) fn load_allowance(sql: &dyn Sql, subject: &Mark) -> Result<Option<u64>, Fault> {
     let rows = sql.read(Statement::new(ALLOWANCE, vec![subject.to_vec().into()]))?;
     rows.first().map(|row| row.unsigned(0)).transpose()
 }
 
 /// What a sweep takes away of each kind, at most.
-pub const SWEPT_MAX: u64 = 500;
+pub(in crate::parties) const SWEPT_MAX: u64 = 500;
 
 /// What is over.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the names say it")]
-pub struct Ends {
-    pub now: Timestamp,
+pub(in crate::parties) struct Ends {
+    pub(in crate::parties) now: Timestamp,
     /// Peers and tokens that were last seen then, as far as was written down.
-    pub seen: Timestamp,
+    pub(in crate::parties) seen: Timestamp,
     /// Bindings whose socket was gone then.
-    pub released: Timestamp,
+    pub(in crate::parties) released: Timestamp,
     /// Bindings that are as old as that.
-    pub bound: Timestamp,
+    pub(in crate::parties) bound: Timestamp,
 }
 
 /// Takes away what is over, some of it. Whether there may be more.
-pub fn sweep(sql: &dyn Sql, batch: &mut Batch, ends: Ends) -> Result<bool, Fault> {
+pub(in crate::parties) fn sweep(sql: &dyn Sql, batch: &mut Batch, ends: Ends) -> Result<bool, Fault> {
     let limit = || Value::from(SWEPT_MAX);
     let mut more = false;
     for used in [Use::Never, Use::Used] {

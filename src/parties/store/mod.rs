@@ -1,5 +1,5 @@
 //! SQL ↔ values of parties.
 
-pub mod directory;
-pub mod identities;
+pub(super) mod directory;
+pub(super) mod identities;
 pub(super) mod party;

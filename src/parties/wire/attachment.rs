@@ -37,10 +37,10 @@ struct Hears {
 ///
 /// Errors: as [`to_json`].
 pub fn encode(socket: &Socket, hearing: Option<&Hearing>) -> Result<String, Fault> {
-    let (peer, until, held) = match &socket.standing {
-        Standing::Stranger { until } => (None, Some(*until), None),
-        Standing::Asked { until, held } => (None, Some(*until), Some(held.clone())),
-        Standing::Peer(peer_id) => (Some(peer_id.clone()), None, None),
+    let (peer, held) = match &socket.standing {
+        Standing::Stranger => (None, None),
+        Standing::Asked { held } => (None, Some(held.clone())),
+        Standing::Peer(peer_id) => (Some(peer_id.clone()), None),
     };
     let hears = hearing.map(|hearing| Hears {
         offset: i64::from(hearing.offset.minutes()),
@@ -48,7 +48,7 @@ pub fn encode(socket: &Socket, hearing: Option<&Hearing>) -> Result<String, Faul
         seq: hearing.seq,
     });
     let (party, network) = (socket.party_id.clone(), socket.network.clone());
-    to_json(&Kept { party, network, free: socket.free_at_us, peer, until, held, hears })
+    to_json(&Kept { party, network, free: socket.free_at_us, peer, until: socket.until, held, hears })
 }
 
 /// What [`encode`] wrote.
@@ -57,7 +57,6 @@ pub fn encode(socket: &Socket, hearing: Option<&Hearing>) -> Result<String, Faul
 pub fn decode(text: &str) -> Result<(Socket, Option<Hearing>), Fault> {
     let kept: Kept =
         serde_json::from_str(text).map_err(|_| Fault::Corrupt(String::from("a party socket's attachment")))?;
-    let until = kept.until.unwrap_or(Timestamp::EPOCH);
     let hearing = kept.hears.zip(kept.peer.clone()).map(|(hears, peer_id)| Hearing {
         peer_id,
         offset: Offset::from_minutes(hears.offset),
@@ -66,8 +65,9 @@ pub fn decode(text: &str) -> Result<(Socket, Option<Hearing>), Fault> {
     });
     let standing = match (kept.peer, kept.held) {
         (Some(peer_id), _) => Standing::Peer(peer_id),
-        (None, Some(held)) => Standing::Asked { until, held },
-        (None, None) => Standing::Stranger { until },
+        (None, Some(held)) => Standing::Asked { held },
+        (None, None) => Standing::Stranger,
     };
-    Ok((Socket { party_id: kept.party, network: kept.network, free_at_us: kept.free, standing }, hearing))
+    let (party_id, network, free_at_us, until) = (kept.party, kept.network, kept.free, kept.until);
+    Ok((Socket { party_id, network, free_at_us, standing, until }, hearing))
 }

@@ -119,7 +119,7 @@ pub fn encode_question(origin: &Origin, question: Question) -> Result<String, Fa
     let own = || name_of(&origin.network);
     let forward = |conn: Conn, wish| to_json(&Forward { gateway: own(), conn: conn.0, wish });
     match question {
-        Question::Claim { conn, peer_id, token } => to_json(&Claim {
+        Question::Claim { conn, peer_id, token, .. } => to_json(&Claim {
             peer_id,
             token,
             gateway: own(),
@@ -127,7 +127,7 @@ pub fn encode_question(origin: &Origin, question: Question) -> Result<String, Fa
             network: origin.network.as_str().to_owned(),
         }),
         Question::Holds { conn, peer_id, .. } => to_json(&Holds { peer_id, conn }),
-        Question::Release { gateway, conn, peer_id } => {
+        Question::Release { gateway, conn, peer_id, .. } => {
             to_json(&Release { peer_id, gateway: gateway.unwrap_or_else(own), conn })
         }
         Question::Frame { conn, text, .. } => forward(conn, ForwardWish::Frame(text)),
@@ -224,6 +224,8 @@ struct KeptBody {
 #[derive(Serialize, Deserialize)]
 struct LineBody {
     peer: Option<String>,
+    bound: u64,
+    asked: u64,
     parties: Vec<String>,
     steps: Vec<StepBody>,
     ticket: Option<u32>,
@@ -273,6 +275,8 @@ pub fn encode_kept(
 fn line_body(line: &Line) -> LineBody {
     LineBody {
         peer: line.peer_id.clone(),
+        bound: line.bound_stamp,
+        asked: line.asked_stamp,
         parties: line.parties.iter().cloned().collect(),
         steps: line.steps.iter().cloned().map(step_body).collect(),
         ticket: line.ticket.map(|ticket| ticket.0),
@@ -320,6 +324,8 @@ pub fn decode_kept(text: &str) -> Result<Kept, Fault> {
     let line = l.map(|body| Line {
         origin,
         peer_id: body.peer,
+        bound_stamp: body.bound,
+        asked_stamp: body.asked,
         parties: body.parties.into_iter().collect(),
         steps: body.steps.into_iter().map(step).collect(),
         ticket: body.ticket.map(Ticket),

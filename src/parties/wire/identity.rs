@@ -122,6 +122,9 @@ pub const REVOKED: &str = r#"{"status":"revoked"}"#;
 /// The answer where there is nothing to say.
 pub const DONE: &str = "{}";
 
+/// The parameter of a release that does not come from the socket's own gateway.
+pub const HEARSAY: &str = "hearsay";
+
 /// What an object of ours was sent by another one.
 ///
 /// Errors: [`Fault::Corrupt`], because nobody else calls these operations.

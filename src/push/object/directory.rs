@@ -16,7 +16,7 @@ use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
 use crate::push::directory::{
     AskedPlan, ClaimPlan, HOLDERS_MAX, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS, SettlePlan,
-    TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, shard,
+    TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, network_mark, shard,
 };
 use crate::push::hostname::{is_loopback, may_be_public};
 use crate::push::object::learn::Halt;
@@ -165,6 +165,8 @@ impl PushDirectory {
 
     /// Takes one from a network's quota.
     fn take(&mut self, turn: &Turn<'_>, network: &str, word: &str, quota: Quota) -> Result<Result<(), u64>, Fault> {
+        // An address is nobody's business once its quota is free.
+        let network = &network_mark(network);
         let state = rows::load_quota(turn.sql, network, word)?;
         match quota.take(state, turn.now) {
             Err(exhausted) => Ok(Err(exhausted.retry_after_ms)),
@@ -326,7 +328,7 @@ impl PushDirectory {
     fn begun(&self, now: Timestamp, wish: &Transfer, outcome: &Outcome) -> Result<Reply, Refusal> {
         let holder: Holder = service::replied(outcome).ok_or(Refusal::Busy)?;
         if holder.server.is_none() {
-            return Err(Refusal::NotYetRegistered { hostname: wish.hostname.clone() });
+            return Err(Refusal::NotYetRegistered { hostname: wish.spelling.clone() });
         }
         let key = self.settings.push.transfer_key.as_ref();
         let key = key.ok_or(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" })?;

@@ -68,6 +68,8 @@ pub fn parse_registration(call: &Call) -> Result<Registration, Refusal> {
 pub struct Transfer {
     /// The host name in the form by which hosts are compared.
     pub hostname: String,
+    /// The same as it was given.
+    pub spelling: String,
     /// Where the host shows the secret; only in the second step.
     pub access_token: Option<String>,
     /// Parameters that mean nothing here.
@@ -79,8 +81,10 @@ pub struct Transfer {
 /// Errors: those of the host name.
 pub fn parse_transfer(call: &Call) -> Result<Transfer, Refusal> {
     let form = Form::of(call);
-    let hostname = parse_hostname(&form)?;
-    Ok(Transfer { hostname, access_token: None, ignored: form.ignored(&["hostname"]) })
+    let spelling = form.need("hostname")?.to_owned();
+    check_longest("hostname", &spelling, HOSTNAME_CHARS_MAX)?;
+    let hostname = check_hostname(&spelling)?;
+    Ok(Transfer { hostname, spelling, access_token: None, ignored: form.ignored(&["hostname"]) })
 }
 
 /// Reads `server/register/verify_challenge`.
@@ -97,15 +101,10 @@ pub fn parse_challenge(call: &Call) -> Result<Transfer, Refusal> {
         return Err(ParameterError::Format(String::from("access_token")).into());
     }
     // A name that nobody can register is registered by nobody.
+    let spelling = hostname.to_owned();
     let hostname = check_hostname(hostname).map_err(|_| Refusal::RegistrationNotFound)?;
     let access_token = Some(access_token.to_owned());
-    Ok(Transfer { hostname, access_token, ignored: form.ignored(&["hostname", "access_token"]) })
-}
-
-fn parse_hostname(form: &Form) -> Result<String, Refusal> {
-    let hostname = form.need("hostname")?;
-    check_longest("hostname", hostname, HOSTNAME_CHARS_MAX)?;
-    check_hostname(hostname)
+    Ok(Transfer { hostname, spelling, access_token, ignored: form.ignored(&["hostname", "access_token"]) })
 }
 
 /// A device token and whose it is.

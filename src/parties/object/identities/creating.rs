@@ -8,9 +8,11 @@ use crate::kernel::operation::Class;
 use crate::parties::creation::{
     CreationError, PER_NETWORK, PER_PEER, mark, mark_of, random_party_id, remembered, repeated,
 };
+use crate::parties::refusal::Refusal;
 use crate::parties::store::identities::{self as store, Batch};
 use crate::parties::wire::identity as wire;
-use crate::parties::wire::problem::detail;
+use crate::parties::wire::party::parse_creation;
+use crate::parties::wire::problem::{detail, refuse};
 
 /// Requests that wait for their parties.
 const WAITING_MAX: usize = 1_000;
@@ -26,6 +28,11 @@ impl PartyIdentities {
     pub(super) fn create(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Stop> {
         let now = turn.now;
         let Some(peer_id) = call.caller.as_deref() else { return Err(detail(401, wire::UNKNOWN_TOKEN).into()) };
+        // The party judges it too; but no object is made for a request that it would refuse.
+        let creation = parse_creation(&call.body)?;
+        if creation.host.peer.peer_id != peer_id {
+            return Err(refuse(&Refusal::NotHostPeerInfo).into());
+        }
         let wanted = wire::parse_wanted_id(&call.body)?;
         if self.creating.len() >= WAITING_MAX {
             return Err(detail(503, "Too many new parties").with_header("Retry-After", "1").into());

@@ -1,5 +1,6 @@
 //! Which socket speaks for a peer, and which parties it hears of.
 
+use super::super::gateway::stamp_of;
 use super::{PartyIdentities, Stop, Valid};
 use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
@@ -9,7 +10,7 @@ use crate::kernel::object::{Call, Principal, Turn};
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
 use crate::parties::identity::{
-    BINDINGS_MAX, Binding, ClaimFacts, MEMBERSHIPS_MAX, PARTIES_MAX, Seat, Voucher, decide_claim, is_proven,
+    BINDINGS_MAX, Binding, ClaimFacts, Former, MEMBERSHIPS_MAX, PARTIES_MAX, Seat, Voucher, decide_claim, is_proven,
 };
 use crate::parties::store::identities::{self as store, Batch, Place};
 use crate::parties::wire::identity as wire;
@@ -25,7 +26,7 @@ const TOLD_MAX: u64 = 100;
 #[derive(Debug)]
 pub(super) struct Displaced {
     peer_id: String,
-    seat: Seat,
+    former: Former,
 }
 
 impl PartyIdentities {
@@ -54,17 +55,20 @@ impl PartyIdentities {
         if let Some(valid) = &valid {
             self.extend(&mut batch, valid, now);
         }
-        let is_same = binding.as_ref().is_some_and(|old| old.seat == seat && old.released_at.is_none());
+        let stamp = stamp_of(call);
+        let is_same = binding.as_ref().is_some_and(|old| {
+            old.seat == seat && old.released_at.is_none() && old.stamp >= stamp && old.network == claim.network
+        });
         if !is_same {
             let untold = binding.and_then(|old| old.former);
-            let former = displaced.clone().or(untold).filter(|former| *former != seat);
-            let binding = Binding { seat, network: claim.network, since: now, released_at: None, former };
+            let former = displaced.clone().or(untold).filter(|former| former.seat != seat);
+            let binding = Binding { seat, stamp, network: claim.network, since: now, released_at: None, former };
             batch.put_binding(place, &peer_id, &binding, BINDINGS_MAX);
         }
         let parties = store::load_parties(turn.sql, &peer_id)?;
         self.commit(turn, batch)?;
-        if let Some(seat) = displaced {
-            self.displace(turn, Displaced { peer_id: peer_id.clone(), seat })?;
+        if let Some(former) = displaced {
+            self.displace(turn, Displaced { peer_id: peer_id.clone(), former })?;
         }
         Ok(Reply::json(&Claimed { peer_id, parties })?)
     }
@@ -80,9 +84,9 @@ impl PartyIdentities {
 
     /// Tells the gateway of a displaced socket. The row that says so stays until it has answered.
     fn displace(&mut self, turn: &mut Turn<'_>, displaced: Displaced) -> Result<(), Fault> {
-        let Displaced { peer_id, seat: Seat { gateway, conn } } = &displaced;
+        let Displaced { peer_id, former: Former { seat: Seat { gateway, conn }, stamp } } = &displaced;
         let release = Release { peer_id: peer_id.clone(), gateway: gateway.clone(), conn: *conn };
-        let call = Box::new(release_call(to_json(&release)?.into_bytes()));
+        let call = Box::new(release_call(*stamp, to_json(&release)?.into_bytes()));
         let (class, name) = (Class::PartyGateway, gateway.clone());
         let ticket: Ticket = self.ticket();
         self.displaced.insert(ticket, displaced);
@@ -101,7 +105,7 @@ impl PartyIdentities {
             return Ok(());
         }
         let mut batch = Batch::new(self.tally);
-        batch.clear_former(&displaced.peer_id, &displaced.seat);
+        batch.clear_former(&displaced.peer_id, &displaced.former);
         self.commit(turn, batch)
     }
 
@@ -109,21 +113,32 @@ impl PartyIdentities {
     pub(super) fn tell_again(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.displaced.clear();
         self.retell_at = None;
-        for (peer_id, seat) in store::load_formers(turn.sql, TOLD_MAX)? {
-            self.displace(turn, Displaced { peer_id, seat })?;
+        for (peer_id, former) in store::load_formers(turn.sql, TOLD_MAX)? {
+            self.displace(turn, Displaced { peer_id, former })?;
         }
         Ok(())
     }
 
-    pub(super) fn release(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
+    /// A socket is gone. If somebody else says so, they may speak of an earlier socket of the same number; so the
+    /// gateway is told, and whoever sits there now falls silent instead of being one of two.
+    pub(super) fn release(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Stop> {
         let Release { peer_id, gateway, conn } = wire::parse_service(&call.body)?;
         let binding = store::load_binding(turn.sql, &peer_id)?;
         let seat = Seat { gateway, conn };
-        if let Some(binding) = binding.filter(|binding| binding.seat == seat && binding.released_at.is_none()) {
+        let is_current = |binding: &Binding| {
+            binding.seat == seat && binding.released_at.is_none() && binding.stamp <= stamp_of(call)
+        };
+        if let Some(binding) = binding.filter(is_current) {
+            let is_hearsay = call.params.first().is_some_and(|how| how == wire::HEARSAY);
+            let said = Former { seat, stamp: binding.stamp };
+            let former = if is_hearsay { Some(said.clone()) } else { binding.former.clone() };
             let mut batch = Batch::new(self.tally);
-            let released = Binding { released_at: Some(turn.now), ..binding };
+            let released = Binding { released_at: Some(turn.now), former, ..binding };
             batch.put_binding(Place::Taken, &peer_id, &released, BINDINGS_MAX);
             self.commit(turn, batch)?;
+            if is_hearsay {
+                self.displace(turn, Displaced { peer_id, former: said })?;
+            }
         }
         Ok(Reply::json_text(String::from(wire::DONE)))
     }
@@ -148,10 +163,10 @@ impl PartyIdentities {
     }
 }
 
-fn release_call(body: Vec<u8>) -> Call {
+fn release_call(stamp: u64, body: Vec<u8>) -> Call {
     Call {
         operation: Operation::PartyRelease,
-        params: Vec::new(),
+        params: vec![stamp.to_string()],
         query: String::new(),
         principal: Principal::Service,
         client: ClientNetwork::unknown(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::work::{Post, Work, Write};
 use super::{Done, Halt, PartyRoom};
-use crate::kernel::errand::{Outcome, Ticket};
+use crate::kernel::errand::{Errand, Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Call, Conn, Turn};
 use crate::kernel::reply::Reply;
@@ -56,11 +56,34 @@ impl Kind {
     }
 }
 
+/// Bytes that wait for a gateway. What comes beyond them is dropped, and its sockets are sent the whole party later.
+const LANE_BYTES_MAX: usize = 8 << 20;
+
+/// Frames for a gateway.
+#[derive(Debug, Default)]
+struct Load {
+    parcels: Vec<Parcel>,
+    /// Signals that nobody else was sent, and to which connections they go.
+    signals: Vec<(Vec<u32>, Signal)>,
+    /// Units: bytes of all frames, dropped ones too.
+    bytes: usize,
+}
+
+impl Load {
+    fn add(&mut self, conns: Vec<u32>, text: &str, signal: Option<Signal>) {
+        self.bytes = self.bytes.saturating_add(text.len());
+        if self.bytes > LANE_BYTES_MAX && !self.parcels.is_empty() {
+            return;
+        }
+        self.signals.extend(signal.map(|signal| (conns.clone(), signal)));
+        self.parcels.push(Parcel { conns, text: text.to_owned() });
+    }
+}
+
 /// Frames on their way to a gateway.
 #[derive(Debug)]
 struct Delivery {
     gateway: String,
-    /// Signals that nobody else was sent, and to which connections they go.
     signals: Vec<(Vec<u32>, Signal)>,
 }
 
@@ -84,6 +107,8 @@ struct Owed {
 pub(super) struct Errands {
     next: u32,
     deliveries: BTreeMap<u32, Delivery>,
+    /// What waits for each gateway that has a delivery under way: so frames arrive in their order.
+    lanes: BTreeMap<String, Load>,
     wishes: BTreeMap<u32, Wish>,
     owed: BTreeMap<String, Owed>,
 }
@@ -98,12 +123,6 @@ impl Errands {
     pub(super) fn owed_at(&self) -> Option<Timestamp> {
         self.owed.values().filter_map(|owed| owed.due_at).min()
     }
-}
-
-#[derive(Debug, Default)]
-struct Load {
-    parcels: Vec<Parcel>,
-    signals: Vec<(Vec<u32>, Signal)>,
 }
 
 impl PartyRoom {
@@ -132,19 +151,31 @@ impl PartyRoom {
             }
             is_taken |= !own.is_empty();
             for (gateway, conns) in remote {
-                let load = loads.entry(gateway).or_default();
-                load.signals.extend(signal.clone().filter(|_| !is_taken).map(|signal| (conns.clone(), signal)));
-                load.parcels.push(Parcel { conns, text: text.clone() });
+                let kept = signal.clone().filter(|_| !is_taken);
+                match self.errands.lanes.get_mut(&gateway) {
+                    Some(lane) => lane.add(conns, &text, kept),
+                    None => loads.entry(gateway).or_default().add(conns, &text, kept),
+                }
             }
             push_send(turn, own, text);
         }
-        for (gateway, Load { parcels, signals }) in loads {
-            let number = self.errands.number();
-            let errand = errand::deliver(&gateway, &Deliver { party_id: self.party_id.clone(), parcels })?;
-            self.errands.deliveries.insert(number, Delivery { gateway, signals });
-            turn.ask(Kind::Delivery.ticket(number), errand);
+        for (gateway, load) in loads {
+            let (ticket, errand) = self.dispatch_load(gateway, load)?;
+            turn.ask(ticket, errand);
         }
         Ok(frames)
+    }
+
+    /// Sends frames to a gateway; what else there is for it waits until they are there.
+    fn dispatch_load(&mut self, gateway: String, load: Load) -> Result<(Ticket, Errand), Fault> {
+        let Load { parcels, signals, bytes } = load;
+        let number = self.errands.number();
+        let errand = errand::deliver(&gateway, &Deliver { party_id: self.party_id.clone(), parcels })?;
+        // What was dropped already is made good after this delivery.
+        let dropped = if bytes > LANE_BYTES_MAX { bytes } else { 0 };
+        self.errands.lanes.insert(gateway.clone(), Load { bytes: dropped, ..Load::default() });
+        self.errands.deliveries.insert(number, Delivery { gateway, signals });
+        Ok((Kind::Delivery.ticket(number), errand))
     }
 
     /// An errand is done.
@@ -167,31 +198,17 @@ impl PartyRoom {
                 changed.into_iter().for_each(|subject| work.write(Write::Announcement(subject)));
                 Ok(())
             }
-            Kind::Delivery => {
-                self.delivered(turn.now, number, outcome, work);
-                Ok(())
-            }
+            Kind::Delivery => self.delivered(turn.now, number, outcome, work),
             Kind::Candidates => self.answer_wish(turn.now, ticket, outcome, work),
         }
     }
 
-    fn delivered(&mut self, now: Timestamp, number: u32, outcome: &Outcome, work: &mut Work) {
-        let Some(Delivery { gateway, signals }) = self.errands.deliveries.remove(&number) else { return };
-        let Some(delivered) = read_delivered(outcome) else {
-            let owed = self.errands.owed.entry(gateway.clone()).or_insert(Owed { failures: 0, due_at: None });
-            if owed.due_at.is_none() {
-                owed.failures += 1;
-                owed.due_at = Some(now.plus(OWED_MS << owed.failures.min(OWED_MAX)));
-            }
-            let failures = owed.failures;
-            for (_, signal) in signals {
-                self.keep_if_member(signal, work);
-            }
-            if failures >= OWED_MAX {
-                self.errands.owed.remove(&gateway);
-                self.remote_ears(&gateway).iter().for_each(|ear| self.unsubscribe(now, ear, work));
-            }
-            return;
+    fn delivered(&mut self, now: Timestamp, number: u32, outcome: &Outcome, work: &mut Work) -> Result<(), Fault> {
+        let Some(Delivery { gateway, signals }) = self.errands.deliveries.remove(&number) else { return Ok(()) };
+        let waiting = self.errands.lanes.remove(&gateway).unwrap_or_default();
+        let Some(delivered) = read_delivered(outcome).filter(|_| waiting.bytes <= LANE_BYTES_MAX) else {
+            self.owe(now, &gateway, [signals, waiting.signals].concat(), work);
+            return Ok(());
         };
         self.errands.owed.remove(&gateway);
         for conn in &delivered.gone {
@@ -202,6 +219,28 @@ impl PartyRoom {
             if conns.iter().all(|conn| delivered.gone.contains(conn)) {
                 self.keep_if_member(signal, work);
             }
+        }
+        if !waiting.parcels.is_empty() {
+            let (ticket, errand) = self.dispatch_load(gateway, waiting)?;
+            work.actions.push(Action::Ask { ticket, errand });
+        }
+        Ok(())
+    }
+
+    /// A gateway did not take what it was sent: its sockets are sent the whole party later, or count as gone.
+    fn owe(&mut self, now: Timestamp, gateway: &str, signals: Vec<(Vec<u32>, Signal)>, work: &mut Work) {
+        let owed = self.errands.owed.entry(gateway.to_owned()).or_insert(Owed { failures: 0, due_at: None });
+        if owed.due_at.is_none() {
+            owed.failures += 1;
+            owed.due_at = Some(now.plus(OWED_MS << owed.failures.min(OWED_MAX)));
+        }
+        let failures = owed.failures;
+        for (_, signal) in signals {
+            self.keep_if_member(signal, work);
+        }
+        if failures >= OWED_MAX {
+            self.errands.owed.remove(gateway);
+            self.remote_ears(gateway).iter().for_each(|ear| self.unsubscribe(now, ear, work));
         }
     }
 

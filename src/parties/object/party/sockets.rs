@@ -12,7 +12,7 @@ use crate::parties::ears::{Ear, Voice};
 use crate::parties::party::Pass;
 use crate::parties::peer::Introduction;
 use crate::parties::refusal::Refusal;
-use crate::parties::socket::{AUTH_MS, MESSAGES, SOCKETS_MAX, STRANGERS_MAX, Socket, Standing};
+use crate::parties::socket::{AUTH_MS, MESSAGES, OUTSIDE_MS, OUTSIDERS_MAX, SOCKETS_MAX, Socket, Standing};
 use crate::parties::token::shard_of_token;
 use crate::parties::wire::attachment;
 use crate::parties::wire::errand::{Admission, ask_admit, read_admission};
@@ -22,27 +22,30 @@ use crate::parties::wire::problem::detail;
 /// The close code of a socket that did not say, or could not show, who it is.
 const STRANGER: u16 = 4401;
 
+/// The close code of a socket whose peer is no member.
+const OUTSIDER: u16 = 4403;
+
 impl PartyRoom {
     /// Takes a socket in.
     pub(super) fn admit(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Result<Opening, Fault> {
         let Some(party_id) = call.params.first().filter(|party_id| !party_id.is_empty()) else {
             return Ok(Opening::Refuse(detail(404, "Not Found")));
         };
-        let is_stranger = call.caller.is_none();
-        if self.sockets.len() >= SOCKETS_MAX || (is_stranger && self.strangers.len() >= STRANGERS_MAX) {
+        let is_member = |peer_id: &String| self.party.as_ref().is_some_and(|party| party.has(peer_id));
+        let is_outsider = !call.caller.as_ref().is_some_and(is_member);
+        if self.sockets.len() >= SOCKETS_MAX || (is_outsider && self.outsiders.len() >= OUTSIDERS_MAX) {
             return Ok(Opening::Refuse(detail(503, "Server at capacity")));
         }
         if self.party_id.is_empty() {
             self.party_id.clone_from(party_id);
         }
-        let until = turn.now.plus(AUTH_MS);
-        let standing = call.caller.clone().map_or(Standing::Stranger { until }, Standing::Peer);
-        let socket = Socket { party_id: party_id.clone(), network: call.client.clone(), free_at_us: 0, standing };
-        self.sockets.insert(conn, socket);
+        let standing = call.caller.clone().map_or(Standing::Stranger, Standing::Peer);
+        let (party_id, network) = (party_id.clone(), call.client.clone());
+        self.sockets.insert(conn, Socket { party_id, network, free_at_us: 0, standing, until: None });
         let mut work = Work::default();
-        match &call.caller {
-            Some(peer_id) => self.resume(turn, (&Ear::Own(conn), peer_id), &mut work)?,
-            None => drop(self.strangers.insert((until, conn))),
+        work.touch(&Ear::Own(conn));
+        if let Some(peer_id) = &call.caller {
+            self.resume(turn, (&Ear::Own(conn), peer_id), &mut work)?;
         }
         self.finish(turn, work)?;
         let Some(socket) = self.sockets.get(&conn) else {
@@ -80,10 +83,7 @@ impl PartyRoom {
         socket.free_at_us = allowance.free_at_us;
         work.touch(&ear);
         match &socket.standing {
-            Standing::Stranger { until } => {
-                let until = *until;
-                self.ask_who(turn, (conn, until), text, work)
-            }
+            Standing::Stranger => self.ask_who(turn, conn, text, work),
             Standing::Asked { .. } => {
                 if socket.hold(text).is_err() {
                     work.error(&ear, "Wait for the answer to auth");
@@ -97,13 +97,7 @@ impl PartyRoom {
         }
     }
 
-    fn ask_who(
-        &mut self,
-        turn: &Turn<'_>,
-        (conn, until): (Conn, Timestamp),
-        text: &str,
-        work: &mut Work,
-    ) -> Result<(), Fault> {
+    fn ask_who(&mut self, turn: &Turn<'_>, conn: Conn, text: &str, work: &mut Work) -> Result<(), Fault> {
         let token = match parse_message(text).map(|addressed| addressed.message) {
             Ok(Message::Auth { token, .. }) => token,
             Ok(_) => {
@@ -120,7 +114,7 @@ impl PartyRoom {
             return Ok(());
         };
         if let Some(socket) = self.sockets.get_mut(&conn) {
-            socket.standing = Standing::Asked { until, held: Vec::new() };
+            socket.standing = Standing::Asked { held: Vec::new() };
         }
         let errand = ask_admit(&shard, &token)?;
         work.actions.push(Action::Ask { ticket: Kind::Admission.ticket(conn.0), errand });
@@ -141,8 +135,8 @@ impl PartyRoom {
         work: &mut Work,
     ) -> Result<(), Fault> {
         let Some(socket) = self.sockets.get_mut(&conn) else { return Ok(()) };
-        let Standing::Asked { until, held } = &mut socket.standing else { return Ok(()) };
-        let (until, held, network) = (*until, std::mem::take(held), socket.network.clone());
+        let Standing::Asked { held } = &mut socket.standing else { return Ok(()) };
+        let (held, network) = (std::mem::take(held), socket.network.clone());
         let peer_id = match read_admission(outcome) {
             Admission::Peer(peer_id) => peer_id,
             Admission::Nobody => {
@@ -155,7 +149,9 @@ impl PartyRoom {
             }
         };
         socket.standing = Standing::Peer(peer_id.clone());
-        self.strangers.remove(&(until, conn));
+        if let Some(until) = socket.until.take() {
+            self.outsiders.remove(&(until, conn));
+        }
         let ear = Ear::Own(conn);
         work.touch(&ear);
         self.resume(turn, (&ear, &peer_id), work)?;
@@ -310,18 +306,39 @@ impl PartyRoom {
 
     /// A socket of ours is gone.
     pub(super) fn drop_socket(&mut self, now: Timestamp, conn: Conn, work: &mut Work) {
-        if let Some(until) = self.sockets.remove(&conn).and_then(|socket| socket.until()) {
-            self.strangers.remove(&(until, conn));
+        if let Some(until) = self.sockets.remove(&conn).and_then(|socket| socket.until) {
+            self.outsiders.remove(&(until, conn));
         }
         self.unsubscribe(now, &Ear::Own(conn), work);
     }
 
-    /// Sockets that have not said in time who they are go.
-    pub(super) fn dismiss_strangers(&mut self, now: Timestamp, work: &mut Work) {
+    /// Sets the time of a socket whose peer is no member, or is one now.
+    pub(super) fn limit_stay(&mut self, now: Timestamp, conn: Conn) {
+        let is_subscribed = self.ears.get(&Ear::Own(conn)).is_some();
+        let Some(socket) = self.sockets.get_mut(&conn) else { return };
+        match socket.until {
+            Some(until) if is_subscribed => {
+                socket.until = None;
+                self.outsiders.remove(&(until, conn));
+            }
+            None if !is_subscribed => {
+                let stay_ms = if matches!(socket.standing, Standing::Peer(_)) { OUTSIDE_MS } else { AUTH_MS };
+                let until = now.plus(stay_ms);
+                socket.until = Some(until);
+                self.outsiders.insert((until, conn));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Sockets that have not said in time who they are, or have not joined, go.
+    pub(super) fn dismiss_outsiders(&mut self, now: Timestamp, work: &mut Work) {
         let late: Vec<Conn> =
-            self.strangers.iter().take_while(|(until, _)| *until <= now).map(|(_, conn)| *conn).collect();
+            self.outsiders.iter().take_while(|(until, _)| *until <= now).map(|(_, conn)| *conn).collect();
         for conn in late {
-            self.close(now, conn, (STRANGER, "Authentication timed out"), work);
+            let is_known = self.sockets.get(&conn).is_some_and(|socket| matches!(socket.standing, Standing::Peer(_)));
+            let end = if is_known { (OUTSIDER, "Not a member") } else { (STRANGER, "Authentication timed out") };
+            self.close(now, conn, end, work);
         }
     }
 }

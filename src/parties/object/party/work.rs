@@ -143,6 +143,7 @@ impl PartyRoom {
         let frames = self.say(turn, work.posts, but)?;
         turn.actions.append(&mut work.actions);
         for conn in work.attach {
+            self.limit_stay(now, conn);
             if let Some(socket) = self.sockets.get(&conn) {
                 let attachment = attachment::encode(socket, self.ears.get(&Ear::Own(conn)))?;
                 turn.actions.push(Action::Attach { conn, attachment });
