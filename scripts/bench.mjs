@@ -6,6 +6,7 @@ import { at } from "./lib/run.mjs";
 import { bold, dim, green, main, red, say, seconds } from "./lib/say.mjs";
 import { buildWorker } from "./lib/worker.mjs";
 import * as cases from "../bench/cases.mjs";
+import * as attest from "../bench/attest.mjs";
 import { drive, HOT_PEERS, PARTIES, PEERS, prepareHotParty, prepareParties } from "../bench/party.mjs";
 import { audience, relayList, rendezvous } from "../bench/relay.mjs";
 import { best, CommitCounter, median, residentBytes } from "../bench/measure.mjs";
@@ -166,10 +167,10 @@ async function growth() {
 }
 
 /** Both servers anew; killed afterwards, so that no case pays for the thousands of sockets of another. */
-async function freshPair(run) {
+async function freshPair(run, settings) {
   const servers = {};
   try {
-    for (const name of ["ours", "floor"]) servers[name] = await startServer(name);
+    for (const name of ["ours", "floor"]) servers[name] = await startServer(name, settings);
     await run(servers);
   } finally {
     for (const server of Object.values(servers)) await server.stop();
@@ -276,6 +277,17 @@ async function chunkFanOut(servers) {
   }
 }
 
+async function attestation(servers) {
+  for (const server of Object.values(servers)) await attest.furnish(server);
+  await throughput(servers, "attest: register", attest.register, attest.register);
+  const both = await throughput(servers, "attest: challenge and verify, 20 MB", attest.attest, attest.attest);
+  if (both) report("  p99", "ms", { ours: both.ours.p99Ms, floor: both.floor.p99Ms });
+  if (skipped("attest: part upload, 4 MiB")) return;
+  const { ours, floor } = await compare(servers, attest.upload, attest.upload);
+  const megabytes = ({ perSecond }) => (perSecond * attest.PART_BYTES) / 1e6;
+  report("attest: part upload, 4 MiB", "MB/s", { ours: megabytes(ours), floor: megabytes(floor), ...cpu(ours, floor) });
+}
+
 /** Where the state is, and whether a commit waits for a disk there. Source: TMPFS_MAGIC in linux/magic.h. */
 function place() {
   const isMemory = process.platform === "linux" && statfsSync(STATE).type === 0x01021994;
@@ -298,6 +310,7 @@ await main(async () => {
   await idleSockets();
   await growth();
   await relayRegistry();
+  if (!skipped("attest: register, challenge and verify, part upload")) await freshPair(attestation, attest.SETTINGS);
   await freshPair(parties);
   mkdirSync(at("bench/results"), { recursive: true });
   const result = { at: new Date().toISOString(), node: process.version, cores: cpus().length, cpu: cpus()[0]?.model, load, state: STATE, quick, rows };

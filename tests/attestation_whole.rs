@@ -294,7 +294,13 @@ fn parts_of_nothing_and_parts_of_another_length_are_refused() {
 
 #[test]
 fn no_route_leads_to_what_objects_ask_each_other() {
-    let inner = [Operation::AttestBegin, Operation::AttestJudge, Operation::AttestGrant, Operation::AttestCount];
+    let inner = [
+        Operation::AttestBegin,
+        Operation::AttestJudge,
+        Operation::AttestGrant,
+        Operation::AttestCount,
+        Operation::AttestForget,
+    ];
     assert!(ROUTES.iter().all(|route| !inner.contains(&route.operation)));
 }
 
@@ -308,7 +314,12 @@ fn a_relay_attests_a_socket_by_the_same_rules() {
         let request = Call { body: asking.body, ..call(asking.operation) };
         let reply = house.ask(&request);
         let told = socket::encode_told(asking.operation, &reply, &keys, "relay-1", house.registry.now);
-        (serde_json::from_str::<Value>(&told.frame).unwrap(), told.close, told.tier, asking.device_id)
+        (
+            serde_json::from_str::<Value>(&told.frame).unwrap(),
+            told.close,
+            told.session.map(|session| session.tier),
+            asking.device_id,
+        )
     };
     let request = json!({ "type": "attest_request", "build_token": "token", "device_id": "device" });
     for (good, close, tier) in [(true, None, Some(1)), (false, Some(socket::CLOSE_FAILED), None)] {

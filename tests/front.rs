@@ -88,7 +88,7 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
                 Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer | Who::BillingUser => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
-                Who::Operator => name == "operator",
+                Who::Operator | Who::PushOperator => name == "operator",
             };
             let expected = if allowed { 200 } else { 401 };
             assert_eq!(status(&request, &settings), expected, "{:?} as {name}", route.template);

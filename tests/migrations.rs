@@ -18,12 +18,17 @@ use waystation::kernel::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const CLASSES: [(&str, &[Migration]); 6] = [
+const CLASSES: [(&str, &[Migration]); 11] = [
     ("SignalingRoom", waystation::signaling::object::MIGRATIONS),
     ("RelayRegistry", waystation::relay::MIGRATIONS),
     ("ServerRegistry", waystation::bootstrap::MIGRATIONS),
     ("AttestationRegistry", waystation::attestation::MIGRATIONS),
     ("ReferenceStore", waystation::attestation::BUILD_MIGRATIONS),
+    ("PartyRoom", waystation::parties::object::party::MIGRATIONS),
+    ("PartyIdentities", waystation::parties::PartyIdentities::MIGRATIONS),
+    ("PartyDirectory", waystation::parties::PartyDirectory::MIGRATIONS),
+    ("RemoteServer", waystation::push::MIGRATIONS),
+    ("PushDirectory", waystation::push::DIRECTORY_MIGRATIONS),
     ("BillingDesk", waystation::billing::MIGRATIONS),
 ];
 

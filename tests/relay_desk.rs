@@ -66,7 +66,7 @@ impl Host {
     fn say(&mut self, conn: u32, message: &Value) -> Vec<Value> {
         let (conn, network) = (Conn(conn), ClientNetwork::unknown());
         let code = self.codes.get(&conn).copied();
-        let speaker = Speaker { conn, code, network: &network, dialect: Dialect::Lobby };
+        let speaker = Speaker { conn, code, network: &network, dialect: Dialect::Lobby, barred: &[] };
         let mut actions = Vec::new();
         let mut turn = Turn { now: self.now, entropy: &mut self.entropy, sql: &self.database, actions: &mut actions };
         let work = self.desk.message(&mut turn, &speaker, &message.to_string()).unwrap();

@@ -11,7 +11,7 @@ use waystation::relay::peers::{Peer, Preference};
 use waystation::relay::refusal::Refusal;
 use waystation::relay::rendezvous::{Found, Match};
 use waystation::relay::seats::Seat;
-use waystation::relay::wire::attachment::{decode, decode_part, encode as encode_attachment, encode_part};
+use waystation::relay::wire::attachment::{Parts, decode, decode_part, encode as encode_attachment, encode_part};
 use waystation::relay::wire::encode::{self, Origin};
 use waystation::relay::wire::parse::{handles, parse};
 
@@ -165,7 +165,12 @@ fn attachments_come_back_as_they_were() {
             for network in ["203.0.113.9", "2001:db8:1:2::1", "nonsense"] {
                 let network = ClientNetwork::from_header(Some(network));
                 let socket = Socket { dialect: (), network, free_at_us: 1_800_000_000_000_000 };
-                assert_eq!(decode(&encode_attachment(&socket, &part)), Ok((socket, part.as_str())));
+                for porch in ["", "1800000000000,device,1,1800000000001"] {
+                    let parts = Parts { porch, desk: &part };
+                    assert_eq!(decode(&encode_attachment(&socket, parts)), Ok((socket.clone(), parts)));
+                }
+                let older = format!("{} {} {part}", socket.free_at_us, socket.network.as_str());
+                assert_eq!(decode(&older), Ok((socket, Parts { porch: "", desk: &part })));
             }
         }
     }
@@ -176,7 +181,7 @@ fn a_damaged_attachment_is_a_fault_and_not_a_guess() {
     for text in ["", "1", "2,5,r,0,", "1,x,r,0,", "1,5,q,0,", "1,5,r,x,", "1,5,r,0,,,20,0,1,", "1,5,r,0,p,,20,0"] {
         assert!(decode_part(text).is_err(), "{text}");
     }
-    for text in ["", "5", "5 203.0.113.9", "x 203.0.113.9 "] {
+    for text in ["", "5", "5 203.0.113.9", "x 203.0.113.9 ", "v2 5 203.0.113.9 ", "v3 5 203.0.113.9  "] {
         assert!(decode(text).is_err(), "{text}");
     }
 }

@@ -199,9 +199,9 @@ fn what_is_no_message_is_answered_in_the_words_of_the_path() {
         (unknown.as_str(), cut.as_str(), cut.as_str()),
         ("{\"type\":\"ping\",\"type\":\"ping\"}", "Invalid message format", "Invalid message format: JSON parse error"),
         (
-            "{\"type\":\"attest_request\"}",
-            "Unknown message type: attest_request",
-            "Unknown message type: attest_request",
+            "{\"type\":\"attest_challenge\"}",
+            "Unknown message type: attest_challenge",
+            "Unknown message type: attest_challenge",
         ),
     ];
     for (text, in_room, in_lobby) in rows {

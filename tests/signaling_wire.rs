@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 use signaling_play::{CALL_ID, KEY, OTHER_KEY, Room, enrol, from, guest, peer, room};
+use waystation::attestation::PART_CHARS_MAX;
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{ATTACHMENT_BYTES_MAX, Conn};
 use waystation::kernel::operation::Operation;
@@ -25,7 +26,7 @@ use waystation::signaling::codes::{Code, Identity, KEMS_BYTES_MAX, KEY_BYTES_MAX
 use waystation::signaling::message::Dialect;
 use waystation::signaling::pairing::ASKED_MAX;
 use waystation::signaling::room::{Link, PARTNERS_MAX, Record, Request, Stage};
-use waystation::signaling::wire::attachment::{Kept, decode, encode, encode_tail};
+use waystation::signaling::wire::attachment::{Kept, Parts, decode, encode, encode_tail};
 
 /// Plays a golden conversation and writes it down as it went: the script's own lines, and what was told after each.
 ///
@@ -237,7 +238,7 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn socket(free_at_us: u64) -> Socket<Dialect> {
-    Socket { dialect: Dialect::Room, network: ClientNetwork::from_header(Some("2001:db8::1")), free_at_us }
+    Socket { dialect: Dialect::Room, network: ClientNetwork::from_header(Some("2001:db88:1111:2222::1")), free_at_us }
 }
 
 proptest! {
@@ -246,10 +247,12 @@ proptest! {
         record in prop::option::of(record()),
         free_at_us in any::<u64>(),
         desk in "[ -~]{0,500}",
+        porch in "[!-~]{0,200}",
     ) {
         let socket = socket(free_at_us);
-        let text = encode(free_at_us, &encode_tail(&socket, &desk, record.as_ref()));
-        prop_assert_eq!(decode(&text).unwrap(), Kept { socket, desk: &desk, record });
+        let parts = Parts { desk: &desk, porch: &porch };
+        let text = encode(free_at_us, &encode_tail(&socket, parts, record.as_ref()));
+        prop_assert_eq!(decode(&text).unwrap(), Kept { socket, parts, record });
     }
 
     #[test]
@@ -258,7 +261,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         junk in "\\PC{0,9}",
     ) {
-        let text = encode(7, &encode_tail(&socket(7), "", Some(&record)));
+        let text = encode(7, &encode_tail(&socket(7), Parts::default(), Some(&record)));
         let cut: String = text.chars().take(at.index(text.chars().count())).collect();
         // A cut at the end of the socket's part leaves a socket without a record; any other is noticed.
         let is_noticed = decode(&cut).map_or(true, |kept| kept.record.is_none());
@@ -288,8 +291,22 @@ fn the_largest_attachment_fits_even_in_two_byte_units() {
         link: Some(link),
         partners: vec![Partner(u64::MAX); PARTNERS_MAX],
     };
-    let text = encode(u64::MAX, &encode_tail(&socket(0), &"d".repeat(500), Some(&record)));
+    let (desk, porch) = ("d".repeat(500), "p".repeat(PART_CHARS_MAX));
+    let text = encode(u64::MAX, &encode_tail(&socket(0), Parts { desk: &desk, porch: &porch }, Some(&record)));
     let stored = 2 * text.encode_utf16().count();
     assert!(stored <= ATTACHMENT_BYTES_MAX, "{stored} bytes");
-    assert!(stored > 14_000, "{stored} bytes: the limits could be wider");
+    assert!(stored > 15_500, "{stored} bytes: the limits could be wider");
+}
+
+#[test]
+fn an_attachment_of_the_version_before_is_read_without_a_porch() {
+    let pieces = |pieces: &[&str]| pieces.iter().map(|piece| format!("{}:{piece}", piece.len())).collect::<String>();
+    let stranger = pieces(&["2", "l", "203.0.113.1", "desk"]);
+    let kept = format!("17 {stranger}");
+    let Kept { socket, parts, record } = decode(&kept).unwrap();
+    assert_eq!((socket.free_at_us, parts, record), (17, Parts { desk: "desk", porch: "" }, None));
+    let peer = pieces(&["CODE", "key", "", "", "", "0", "0", "2", "7", "ff"]);
+    let record = decode(&format!("17 {stranger}{peer}")).unwrap().record.unwrap();
+    assert_eq!((&*record.identity.code, record.partners), ("CODE", vec![Partner(7), Partner(255)]));
+    assert!(decode(&kept.replacen("1:2", "1:1", 1)).is_err(), "an older one is not");
 }

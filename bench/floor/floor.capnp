@@ -13,6 +13,7 @@ const floor :Workerd.Worker = (
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "relay.mjs", esModule = embed "relay.mjs"),
+    (name = "attest.mjs", esModule = embed "attest.mjs"),
     (name = "party.mjs", esModule = embed "party.mjs"),
   ],
   compatibilityDate = "2026-10-20",
@@ -20,6 +21,8 @@ const floor :Workerd.Worker = (
     (className = "Room", uniqueKey = "floor-room", enableSql = true),
     (className = "Registry", uniqueKey = "floor-registry", enableSql = true),
     (className = "Relay", uniqueKey = "floor-relay", enableSql = true),
+    (className = "Attest", uniqueKey = "floor-attest", enableSql = true),
+    (className = "AttestFile", uniqueKey = "floor-attest-file", enableSql = true),
     (className = "Party", uniqueKey = "floor-party", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
@@ -27,6 +30,8 @@ const floor :Workerd.Worker = (
     (name = "ROOM", durableObjectNamespace = "Room"),
     (name = "REGISTRY", durableObjectNamespace = "Registry"),
     (name = "RELAY", durableObjectNamespace = "Relay"),
+    (name = "ATTEST", durableObjectNamespace = "Attest"),
+    (name = "FILE", durableObjectNamespace = "AttestFile"),
     (name = "PARTY", durableObjectNamespace = "Party"),
   ],
 );

@@ -1,9 +1,10 @@
 // The floor: the smallest honest plain-JavaScript Worker that does the same job as the measured routes. It keeps what
-// ours keeps (attachments for sockets, rows for servers and for what relay.mjs lists) and checks nothing.
+// ours keeps (attachments for sockets, rows for servers and for what relay.mjs and attest.mjs list) and checks nothing.
 import { DurableObject } from "cloudflare:workers";
-
+import { attest } from "./attest.mjs";
 import { toParty } from "./party.mjs";
 
+export { Attest, AttestFile } from "./attest.mjs";
 export { Party } from "./party.mjs";
 export { Relay } from "./relay.mjs";
 
@@ -14,6 +15,7 @@ export default {
     const path = new URL(request.url).pathname;
     if (path === "/signaling") return env.ROOM.getByName("lobby").fetch(request);
     if (path.startsWith("/relay/")) return env.RELAY.getByName(path.slice(7)).fetch(request);
+    if (path.startsWith("/attest/")) return attest(request, env, path);
     if (path.startsWith("/parties")) return toParty(request, env);
     if (path.startsWith("/servers")) return env.REGISTRY.getByName("global").fetch(request);
     return json('{"hello":"world"}');

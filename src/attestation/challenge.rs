@@ -12,10 +12,17 @@ use super::reference::{Answerable, Region, Shape, Span, reference_id};
 use super::registration::WEB;
 use super::version::VERSION_LEN_MAX;
 use crate::kernel::entropy::{Entropy, random_bytes};
+use crate::kernel::quota::Quota;
 use crate::kernel::time::Timestamp;
 
 /// Challenges of one device that wait for an answer.
 pub const LIVE_MAX: u64 = 5;
+
+/// Sessions of one device. An honest one needs one an hour for each audience; more is a device that lends itself out.
+pub const ATTESTATIONS: Quota = Quota::new(20, 3_600_000);
+
+/// Challenges of one device; those beyond are given too, and counted as anomalies.
+pub const CHALLENGES: Quota = Quota::new(10, 300_000);
 
 /// Fewest and most declared regions in one challenge.
 pub const DECLARED: std::ops::RangeInclusive<u32> = 3..=5;
@@ -75,6 +82,11 @@ pub enum ChallengeError {
     Proof(ProofError),
     /// [`LIVE_MAX`].
     TooMany,
+    /// [`ATTESTATIONS`].
+    TooOften {
+        /// When one will be let through. Units: milliseconds.
+        retry_after_ms: u64,
+    },
     /// Nothing is known about this build's file.
     NoReference,
 }
@@ -185,12 +197,18 @@ pub fn decide_challenge(
     if facts.live >= LIVE_MAX {
         return Err(ChallengeError::TooMany);
     }
+    let quota = ATTESTATIONS.take(device.attest_free_at_us, now);
+    quota.map_err(|error| ChallengeError::TooOften { retry_after_ms: error.retry_after_ms })?;
     let shape = facts.reference.filter(|shape| shape.answerable() == Answerable::Yes);
     let shape = shape.ok_or(ChallengeError::NoReference)?;
     let (judge, asked) = match shape {
         Shape::Declared(regions) => (Judge::Registry, choose_regions(regions, entropy)),
         Shape::Whole { size, critical } => (Judge::ReferenceStore, choose_blocks(*size, critical, entropy)),
     };
+    match CHALLENGES.take(device.asked_free_at_us, now) {
+        Ok(allowance) => device.asked_free_at_us = allowance.free_at_us,
+        Err(_) => device.anomalies += 1,
+    }
     device.last_seen = now;
     let challenge = Challenge {
         nonce: hex::encode(random_bytes::<32>(entropy)),

@@ -149,6 +149,12 @@ pub struct Device {
     pub signed_at: Option<Timestamp>,
     /// State of the quota of web registrations; see [`crate::kernel::quota`].
     pub web_free_at_us: u64,
+    /// State of the quota of sessions.
+    pub attest_free_at_us: u64,
+    /// State of the quota of challenges.
+    pub asked_free_at_us: u64,
+    /// Challenges that it asked for faster than an honest device asks.
+    pub anomalies: u64,
 }
 
 /// The proof of a device that has a key, as it came.

@@ -1,4 +1,4 @@
-//! The log of uploads and policy changes: append-only, each entry bound to all before it by a hash.
+//! The log of uploads, removals and policy changes: append-only, each entry bound to all before it by a hash.
 
 use sha2::{Digest, Sha256};
 
@@ -15,6 +15,8 @@ pub const START: &str = "0000000000000000000000000000000000000000000000000000000
 pub enum Kind {
     /// A reference was uploaded.
     Reference,
+    /// A reference that nobody needed any longer was removed.
+    Removal,
     /// The policy was changed.
     Policy,
 }
@@ -25,6 +27,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reference => "reference",
+            Self::Removal => "removal",
             Self::Policy => "policy",
         }
     }

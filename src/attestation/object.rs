@@ -2,6 +2,8 @@
 
 mod build;
 pub mod handoff;
+pub mod porch;
+mod upkeep;
 mod upload;
 
 use std::rc::Rc;
@@ -20,6 +22,7 @@ use super::verify::{GrantFacts, GrantPlan, Verdict, VerifyFacts, check_answer, d
 use super::wire::policy::DryRun;
 use super::wire::{self, answer::SessionBody};
 use crate::kernel::code::ErrorCode;
+use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::keys::SigningPair;
 use crate::kernel::migration::Migration;
@@ -60,6 +63,8 @@ pub struct AttestationRegistry {
     /// Whether anything is kept that a sweep could find.
     sweepable: bool,
     sweep_at: Timestamp,
+    /// When a reference, an upload or a farewell is due next.
+    upkeep_at: Option<Timestamp>,
 }
 
 impl AttestationRegistry {
@@ -80,6 +85,7 @@ impl AttestationRegistry {
             policy,
             sweepable: tally != Tally::default() || store::any_challenge(sql)? > 0,
             sweep_at: next_sweep(&settings, now),
+            upkeep_at: upkeep::next(sql, now)?,
             settings,
         })
     }
@@ -124,7 +130,7 @@ impl AttestationRegistry {
         let wish = check_challenge(wire::request::parse_challenge(&call.body)?)?;
         let device = store::load_device(turn.sql, &wish.device_id)?;
         let reference = match &device {
-            Some(device) => store::load_reference(turn.sql, &reference_id(&device.build))?,
+            Some(device) => store::reference::load_reference(turn.sql, &reference_id(&device.build))?,
             None => None,
         };
         let facts = ChallengeFacts {
@@ -151,7 +157,9 @@ impl AttestationRegistry {
         let challenge = store::load_challenge(turn.sql, &answer.nonce)?;
         let device = store::load_device(turn.sql, &answer.device_id)?;
         let bytes = match &challenge {
-            Some(challenge) if challenge.judge == Judge::Registry => store::load_regions(turn.sql, challenge),
+            Some(challenge) if challenge.judge == Judge::Registry => {
+                store::reference::load_regions(turn.sql, challenge)
+            }
             _ => Ok(Vec::new()),
         };
         let facts = VerifyFacts { now, policy: &self.policy, challenge, device: device.as_ref(), bytes: bytes? };
@@ -266,7 +274,8 @@ impl AttestationRegistry {
         Ok(Reply::json_text(body).with_header("Cache-Control", "public, max-age=300"))
     }
 
-    fn sweep(&mut self, turn: &Turn<'_>) -> Result<(), Fault> {
+    /// What a sweep removes of devices and challenges.
+    fn sweep(&mut self, turn: &Turn<'_>) -> Result<Vec<Statement>, Fault> {
         let now = turn.now;
         let before = now.minus(UNSEEN_MS_MAX);
         let expired = store::count_expired(turn.sql, now, SWEPT_CHALLENGES_MAX)?;
@@ -284,12 +293,17 @@ impl AttestationRegistry {
             batch.push(store::remove_unseen(Standing::Attested, before, SWEPT_DEVICES_MAX));
             batch.push(store::put_tally(left));
         }
-        turn.commit(batch)?;
         let may_be_more =
             expired == SWEPT_CHALLENGES_MAX || pending == SWEPT_DEVICES_MAX || attested == SWEPT_DEVICES_MAX;
         self.sweep_at = if may_be_more { now.plus(SWEEP_AGAIN_MS) } else { next_sweep(&self.settings, now) };
-        self.sweepable = left != Tally::default() || store::any_challenge(turn.sql)? > 0;
-        Ok(())
+        self.sweepable = left != Tally::default();
+        Ok(batch)
+    }
+
+    /// An upload may be due before everything else.
+    fn after_upload(&mut self, turn: &Turn<'_>, outcome: Result<Reply, Stop>) -> Result<Reply, Stop> {
+        self.upkeep_at = upkeep::next(turn.sql, turn.now)?;
+        outcome
     }
 
     /// While nothing is kept no alarm is set, so the time of the next one may have passed.
@@ -339,20 +353,31 @@ impl Object for AttestationRegistry {
             Operation::AttestVersionsWrite => self.write_policy(turn, call),
             Operation::AttestLog => self.read_log(turn, call),
             Operation::AttestKeys => self.read_keys(),
-            Operation::AttestUploadReference => upload::declared(turn, call),
-            Operation::AttestReferenceBegin => upload::begin(&self.settings, turn, call),
-            Operation::AttestCount => upload::count(turn, call),
+            Operation::AttestUploadReference => self.after_upload(turn, upload::declared(turn, call)),
+            Operation::AttestReferenceBegin => self.after_upload(turn, upload::begin(&self.settings, turn, call)),
+            Operation::AttestCount => self.after_upload(turn, upload::count(turn, call)),
             Operation::Probe => alive(turn.sql),
             _ => Err(Problem::plain(ErrorCode::NotFound).into()),
         };
         settle(outcome, &call.request_id).map(Answer::Now)
     }
 
+    fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        turn.commit(upkeep::told(ticket, &outcome))?;
+        self.upkeep_at = upkeep::next(turn.sql, turn.now)?;
+        Ok(())
+    }
+
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        self.sweep(turn)
+        let mut batch = self.sweep(turn)?;
+        let farewells = upkeep::decide(turn, &self.policy, &mut batch)?;
+        turn.commit(batch)?;
+        self.sweepable = self.sweepable || store::any_challenge(turn.sql)? > 0;
+        self.upkeep_at = upkeep::next(turn.sql, turn.now)?;
+        upkeep::ask(turn, farewells)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        self.sweepable.then_some(self.sweep_at)
+        [self.sweepable.then_some(self.sweep_at), self.upkeep_at].into_iter().flatten().min()
     }
 }

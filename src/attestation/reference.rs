@@ -13,8 +13,11 @@ pub const REGIONS_MAX: usize = 1024;
 /// Heaviest region.
 pub const WEIGHT_MAX: u64 = 1_000;
 
-/// References that are kept. Only CI adds to them.
+/// References that are kept, with the uploads that are to become some. Only CI adds to them.
 pub const REFERENCES_MAX: u64 = 10_000;
+
+/// Those of one platform: a build a day for three years, with what is blocked going after 90 days.
+pub const BUILDS_PER_PLATFORM_MAX: u64 = 1_000;
 
 /// A piece of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,8 +152,10 @@ pub enum UploadError {
     RegionRange,
     /// Another reference is kept for this build.
     Taken,
-    /// [`REFERENCES_MAX`].
+    /// [`REFERENCES_MAX`] or [`BUILDS_PER_PLATFORM_MAX`].
     Full,
+    /// What was kept for this build is just being removed.
+    Leaving,
 }
 
 /// An upload that is fine by itself.
@@ -249,6 +254,17 @@ pub struct Kept {
     pub answerable: Answerable,
 }
 
+/// How many references there are, with the uploads that are to become some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Of all platforms.
+    pub all: u64,
+    /// Of the upload's platform.
+    pub of_platform: u64,
+    /// Files of this very build that must still be forgotten: one or none.
+    pub leaving: u64,
+}
+
 /// What an upload does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadPlan {
@@ -260,12 +276,13 @@ pub enum UploadPlan {
 
 /// Decides an upload. What is kept for a build never changes, except that a reference that cannot be asked for, because
 /// CI did not send its bytes, makes way for one that can.
-pub fn decide_upload(kept: Option<&Kept>, references: u64, digest: &str) -> Result<UploadPlan, UploadError> {
+pub fn decide_upload(kept: Option<&Kept>, counts: Counts, digest: &str) -> Result<UploadPlan, UploadError> {
     match kept {
+        _ if counts.leaving > 0 => Err(UploadError::Leaving),
         Some(kept) if kept.digest == digest => Ok(UploadPlan::Unchanged),
         Some(kept) if kept.answerable == Answerable::Yes => Err(UploadError::Taken),
         Some(_) => Ok(UploadPlan::Keep),
-        None if references >= REFERENCES_MAX => Err(UploadError::Full),
+        None if counts.all >= REFERENCES_MAX || counts.of_platform >= BUILDS_PER_PLATFORM_MAX => Err(UploadError::Full),
         None => Ok(UploadPlan::Keep),
     }
 }

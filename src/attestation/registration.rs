@@ -16,7 +16,7 @@ use crate::kernel::time::Timestamp;
 
 /// Devices that have proven nothing.
 ///
-/// Limits: about 400 bytes each with their indexes, so 8 MB.
+/// Limits: about 500 bytes each with their indexes, so 10 MB.
 pub const PENDING_MAX: u64 = 20_000;
 
 /// Devices of one network that have proven nothing.
@@ -24,7 +24,7 @@ pub const PENDING_PER_NETWORK_MAX: u64 = 64;
 
 /// Devices that have answered a challenge.
 ///
-/// Limits: about 400 bytes each with their indexes, so 40 MB.
+/// Limits: about 500 bytes each with their indexes, so 50 MB.
 pub const ATTESTED_MAX: u64 = 100_000;
 
 /// The platform that has no file to prove.
@@ -127,9 +127,9 @@ pub struct Tally {
 pub struct Ring {
     /// Newcomers of the same network.
     pub in_network: u64,
-    /// The oldest of them.
+    /// The oldest of them, where they are [`PENDING_PER_NETWORK_MAX`].
     pub oldest_in_network: Option<String>,
-    /// The oldest of all.
+    /// The oldest of all, where they are [`PENDING_MAX`].
     pub oldest: Option<String>,
 }
 
@@ -210,6 +210,9 @@ pub fn decide_registration(
         last_seen: now,
         signed_at,
         web_free_at_us,
+        attest_free_at_us: known.as_ref().map_or(0, |device| device.attest_free_at_us),
+        asked_free_at_us: known.as_ref().map_or(0, |device| device.asked_free_at_us),
+        anomalies: known.as_ref().map_or(0, |device| device.anomalies),
     };
     let tier = if is_web { Some(Tier::Web) } else { (shape == TokenShape::Flat).then_some(Tier::Registered) };
     let grant = tier.map(|tier| Grant::new(&device_id, &device, tier, None));

@@ -1,40 +1,53 @@
 //! SQL ↔ values of the registry. Nothing here decides.
 
 pub(super) mod build;
+pub(super) mod reference;
 
 use super::build_token::TokenShape;
 use super::challenge::{Asked, Challenge, Judge, LIVE_MAX};
 use super::device::{Device, DeviceKey, Standing};
 use super::log::{LogEntry, LogHead};
 use super::policy::{Build, Population};
-use super::reference::{Answerable, Kept, Reference, Region, Shape, Span};
-use super::registration::{PENDING_PER_NETWORK_MAX, Ring, Tally};
+use super::reference::Span;
+use super::registration::{PENDING_MAX, PENDING_PER_NETWORK_MAX, Ring, Tally};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 
 /// Schema versions of the registry.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "devices",
-    sql: include_str!("../../migrations/attestation_registry/0001_devices.sql"),
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "devices",
+        sql: include_str!("../../migrations/attestation_registry/0001_devices.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "retention",
+        sql: include_str!("../../migrations/attestation_registry/0002_retention.sql"),
+    },
+];
 
 const ALIVE: &str = "SELECT 1";
 
 const DEVICE: &str = "SELECT device_key, version, platform, build_hash, flat, standing, network, registered_at, \
-    last_seen, signed_at, web_free_at_us FROM device WHERE device_id = ?1";
+    last_seen, signed_at, web_free_at_us, attest_free_at_us, asked_free_at_us, anomalies FROM device WHERE device_id = ?1";
 const PUT_DEVICE: &str = "INSERT OR REPLACE INTO device (device_id, device_key, version, platform, build_hash, flat, \
-    standing, network, registered_at, last_seen, signed_at, web_free_at_us) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-const SEE_DEVICE: &str = "UPDATE device SET last_seen = ?2, signed_at = ?3 WHERE device_id = ?1";
+    standing, network, registered_at, last_seen, signed_at, web_free_at_us, attest_free_at_us, asked_free_at_us, \
+    anomalies) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+const SEE_DEVICE: &str = "UPDATE device SET last_seen = ?2, signed_at = ?3, asked_free_at_us = ?4, anomalies = ?5 \
+    WHERE device_id = ?1";
 const REMOVE_DEVICE: &str = "DELETE FROM device WHERE device_id = ?1";
 const REMOVE_DEVICE_CHALLENGES: &str = "DELETE FROM challenge WHERE device_id = ?1";
 const OLDEST: &str = "SELECT device_id FROM device WHERE standing = ?1 ORDER BY last_seen LIMIT 1";
-const IN_NETWORK: &str = "SELECT count(*) FROM (SELECT 1 FROM device WHERE standing = 0 AND network = ?1 LIMIT ?2)";
-const OLDEST_IN_NETWORK: &str =
-    "SELECT device_id FROM device WHERE standing = 0 AND network = ?1 ORDER BY last_seen LIMIT 1";
+/// One statement, because each costs more on its way than in SQLite. The oldest are looked for only where one makes way.
+const RING: &str = "WITH own (n) AS (SELECT count(*) FROM (SELECT 1 FROM device WHERE standing = 0 AND network = ?1 LIMIT ?2)), \
+    all_of (n) AS (SELECT coalesce((SELECT pending FROM tally WHERE id = 1), 0)) \
+    SELECT own.n, \
+    CASE WHEN own.n >= ?2 THEN (SELECT device_id FROM device WHERE standing = 0 AND network = ?1 ORDER BY last_seen LIMIT 1) END, \
+    CASE WHEN all_of.n >= ?3 THEN (SELECT device_id FROM device WHERE standing = 0 ORDER BY last_seen LIMIT 1) END \
+    FROM own, all_of";
 const UNSEEN: &str = "SELECT device_id FROM device WHERE standing = ?1 AND last_seen <= ?2 ORDER BY last_seen LIMIT ?3";
 const REMOVE_UNSEEN: &str = "DELETE FROM device WHERE device_id IN \
     (SELECT device_id FROM device WHERE standing = ?1 AND last_seen <= ?2 ORDER BY last_seen LIMIT ?3)";
@@ -54,15 +67,6 @@ const COUNT_EXPIRED: &str = "SELECT count(*) FROM (SELECT 1 FROM challenge WHERE
 const REMOVE_EXPIRED: &str = "DELETE FROM challenge WHERE nonce IN \
     (SELECT nonce FROM challenge WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 const ANY_CHALLENGE: &str = "SELECT count(*) FROM (SELECT 1 FROM challenge LIMIT 1)";
-
-const REFERENCE: &str = "SELECT version, platform, build_hash, size, whole, regions, digest, uploaded_at \
-    FROM reference WHERE reference_id = ?1";
-const KEPT: &str = "SELECT digest, answerable FROM reference WHERE reference_id = ?1";
-const COUNT_REFERENCES: &str = "SELECT count(*) FROM reference";
-const PUT_REFERENCE: &str = "INSERT OR REPLACE INTO reference (reference_id, version, platform, build_hash, size, \
-    whole, answerable, regions, digest, uploaded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const REGION: &str = "SELECT bytes FROM region WHERE reference_id = ?1 AND position = ?2";
-const PUT_REGION: &str = "INSERT OR REPLACE INTO region (reference_id, position, bytes) VALUES (?1, ?2, ?3)";
 
 const POLICY: &str = "SELECT document FROM policy WHERE id = 1";
 const PUT_POLICY: &str = "INSERT OR REPLACE INTO policy (id, document) VALUES (1, ?1)";
@@ -108,6 +112,9 @@ fn parse_device(row: &Row) -> Result<Device, Fault> {
         last_seen: row.time(8)?,
         signed_at: row.unsigned_or_null(9)?.map(Timestamp::from_millis),
         web_free_at_us: row.unsigned(10)?,
+        attest_free_at_us: row.unsigned(11)?,
+        asked_free_at_us: row.unsigned(12)?,
+        anomalies: row.unsigned(13)?,
     })
 }
 
@@ -142,13 +149,23 @@ pub(super) fn put_device(device_id: &str, device: &Device) -> Statement {
         device.last_seen.into(),
         device.signed_at.into(),
         device.web_free_at_us.into(),
+        device.attest_free_at_us.into(),
+        device.asked_free_at_us.into(),
+        device.anomalies.into(),
     ];
     Statement::new(PUT_DEVICE, params)
 }
 
-/// Keeps that a device was seen.
+/// Keeps that a device was seen, and how often it asks.
 pub(super) fn see_device(device_id: &str, device: &Device) -> Statement {
-    Statement::new(SEE_DEVICE, vec![device_id.into(), device.last_seen.into(), device.signed_at.into()])
+    let params = vec![
+        device_id.into(),
+        device.last_seen.into(),
+        device.signed_at.into(),
+        device.asked_free_at_us.into(),
+        device.anomalies.into(),
+    ];
+    Statement::new(SEE_DEVICE, params)
 }
 
 /// Forgets a device and what it was asked.
@@ -161,10 +178,11 @@ pub(super) fn remove_device(device_id: &str) -> [Statement; 2] {
 
 /// The newcomers around a newcomer from `network`.
 pub(super) fn load_ring(sql: &dyn Sql, network: &str) -> Result<Ring, Fault> {
-    let params = vec![network.into(), PENDING_PER_NETWORK_MAX.into()];
-    let in_network = single(&sql.read(Statement::new(IN_NETWORK, params))?)?;
-    let oldest_in_network = first_text(&sql.read(Statement::new(OLDEST_IN_NETWORK, vec![network.into()]))?)?;
-    Ok(Ring { in_network, oldest_in_network, oldest: load_oldest(sql, Standing::Pending)? })
+    let params = vec![network.into(), PENDING_PER_NETWORK_MAX.into(), PENDING_MAX.into()];
+    let rows = sql.read(Statement::new(RING, params))?;
+    let row = rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))?;
+    let id = |index| row.text_or_null(index).map(|id| id.map(str::to_owned));
+    Ok(Ring { in_network: row.unsigned(0)?, oldest_in_network: id(1)?, oldest: id(2)? })
 }
 
 /// The device of a standing that was seen longest ago.
@@ -259,90 +277,6 @@ pub(super) fn remove_expired(now: Timestamp, limit: u64) -> Statement {
 /// Whether there is any challenge: 1 or 0.
 pub(super) fn any_challenge(sql: &dyn Sql) -> Result<u64, Fault> {
     single(&sql.read(Statement::plain(ANY_CHALLENGE))?)
-}
-
-/// The reference of an id.
-pub(super) fn load_reference(sql: &dyn Sql, reference_id: &str) -> Result<Option<Reference>, Fault> {
-    let rows = sql.read(Statement::new(REFERENCE, vec![reference_id.into()]))?;
-    rows.first().map(parse_reference).transpose()
-}
-
-fn parse_reference(row: &Row) -> Result<Reference, Fault> {
-    let size = row.unsigned_or_null(3)?;
-    let regions = row.text(5)?;
-    let shape = if row.unsigned(4)? == 1 {
-        let spans = parse_numbers::<2>(regions)?;
-        let critical = spans.into_iter().map(|[offset, length]| Span { offset, length }).collect();
-        Shape::Whole { size: size.unwrap_or(0), critical }
-    } else {
-        let region = |[offset, length, weight, has_bytes]: [u64; 4]| Region {
-            span: Span { offset, length },
-            weight,
-            answerable: if has_bytes == 1 { Answerable::Yes } else { Answerable::No },
-        };
-        Shape::Declared(parse_numbers::<4>(regions)?.into_iter().map(region).collect())
-    };
-    Ok(Reference { build: build(row, 0)?, size, shape, digest: row.text(6)?.to_owned(), uploaded_at: row.time(7)? })
-}
-
-/// What an upload for this id meets.
-pub(super) fn load_kept(sql: &dyn Sql, reference_id: &str) -> Result<Option<Kept>, Fault> {
-    let rows = sql.read(Statement::new(KEPT, vec![reference_id.into()]))?;
-    let kept = |row: &Row| {
-        let answerable = if row.unsigned(1)? == 1 { Answerable::Yes } else { Answerable::No };
-        Ok(Kept { digest: row.text(0)?.to_owned(), answerable })
-    };
-    rows.first().map(kept).transpose()
-}
-
-/// How many references are kept.
-pub(super) fn count_references(sql: &dyn Sql) -> Result<u64, Fault> {
-    single(&sql.read(Statement::plain(COUNT_REFERENCES))?)
-}
-
-/// Keeps a reference.
-pub(super) fn put_reference(reference_id: &str, reference: &Reference) -> Statement {
-    let (is_whole, regions) = match &reference.shape {
-        Shape::Whole { critical, .. } => (true, write_numbers(critical.iter().map(|span| [span.offset, span.length]))),
-        Shape::Declared(regions) => {
-            let numbers = regions.iter().map(|region| {
-                let has_bytes = u64::from(region.answerable == Answerable::Yes);
-                [region.span.offset, region.span.length, region.weight, has_bytes]
-            });
-            (false, write_numbers(numbers))
-        }
-    };
-    let Build { version, platform, build_hash } = &reference.build;
-    let params = vec![
-        reference_id.into(),
-        version.as_str().into(),
-        platform.as_str().into(),
-        build_hash.as_str().into(),
-        reference.size.into(),
-        u32::from(is_whole).into(),
-        u32::from(reference.shape.answerable() == Answerable::Yes).into(),
-        regions.into(),
-        reference.digest.as_str().into(),
-        reference.uploaded_at.into(),
-    ];
-    Statement::new(PUT_REFERENCE, params)
-}
-
-/// Keeps the bytes of a region.
-pub(super) fn put_region(reference_id: &str, position: u64, bytes: &[u8]) -> Statement {
-    Statement::new(PUT_REGION, vec![reference_id.into(), position.into(), bytes.to_vec().into()])
-}
-
-/// The bytes of the regions that are asked for, in that order; shorter when one is not here.
-pub(super) fn load_regions(sql: &dyn Sql, challenge: &Challenge) -> Result<Vec<Vec<u8>>, Fault> {
-    let mut all = Vec::with_capacity(challenge.asked.len());
-    for asked in &challenge.asked {
-        let params = vec![challenge.reference_id.as_str().into(), asked.index.into()];
-        if let Some(row) = sql.read(Statement::new(REGION, params))?.first() {
-            all.push(row.blob(0)?.to_vec());
-        }
-    }
-    Ok(all)
 }
 
 /// The policy document.

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::challenge::{Asked, Challenge, Judge};
+use super::challenge::{ATTESTATIONS, Asked, Challenge, Judge};
 use super::device::{Device, Standing, signed_answers};
 use super::field::Field;
 use super::policy::Policy;
@@ -209,11 +209,13 @@ pub struct GrantPlan {
     pub tally: Tally,
 }
 
-/// Decides what a good answer does. Nothing when the device or the policy has changed since it was judged.
+/// Decides what a good answer does. Nothing when the device or the policy has changed since it was judged, or the device
+/// has had all the sessions that it may.
 #[must_use]
 pub fn decide_grant(facts: GrantFacts<'_>, grant: &Grant) -> Option<GrantPlan> {
     let mut device = facts.device.filter(|device| device.build == grant.build)?;
     facts.policy.judge(&device.build, facts.now).ok()?;
+    device.attest_free_at_us = ATTESTATIONS.take(device.attest_free_at_us, facts.now).ok()?.free_at_us;
     let mut tally = facts.tally;
     let mut displaced = None;
     if device.standing == Standing::Pending {

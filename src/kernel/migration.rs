@@ -35,11 +35,23 @@ fn single(rows: &[Row]) -> Result<u64, Fault> {
     rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))?.unsigned(0)
 }
 
-/// Brings the database from whatever version it is at to the newest of `migrations`, in one transaction.
+/// Brings the database from whatever version it is at to the newest of `migrations`, in one transaction. Without any
+/// migrations it leaves the database alone: the object sees to its schema itself, by [`steps`].
 ///
 /// Errors: [`Fault::Storage`] when a step fails (then nothing has changed); [`Fault::Corrupt`] when the database is
 /// newer than this build, which therefore refuses to touch it.
 pub fn migrate(sql: &dyn Sql, migrations: &'static [Migration], now: Timestamp) -> Result<(), Fault> {
+    if migrations.is_empty() {
+        return Ok(());
+    }
+    sql.commit(steps(sql, migrations, now)?)
+}
+
+/// The statements that bring the database to the newest of `migrations`, for an object that begins to exist with its first
+/// commit.
+///
+/// Errors: [`Fault::Corrupt`] as [`migrate`].
+pub fn steps(sql: &dyn Sql, migrations: &'static [Migration], now: Timestamp) -> Result<Vec<Statement>, Fault> {
     let current = schema_version(sql)?;
     let newest = migrations.last().map_or(0, |migration| migration.version);
     if current > newest {
@@ -54,7 +66,7 @@ pub fn migrate(sql: &dyn Sql, migrations: &'static [Migration], now: Timestamp) 
         let record = vec![migration.version.into(), migration.name.into(), now.into()];
         batch.push(Statement::new(RECORD, record));
     }
-    sql.commit(batch)
+    Ok(batch)
 }
 
 /// The statements of a migration file: pieces that end with `;` at the end of a line, comments kept inside.

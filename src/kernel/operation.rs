@@ -42,6 +42,8 @@ pub enum Operation {
     AttestGrant,
     /// The registry counts a complete file as a reference; asked by a build's object only.
     AttestCount,
+    /// A build's object forgets its file; asked by the registry only.
+    AttestForget,
     PartyRegister,
     PartyRevoke,
     PartyCreate,
@@ -111,6 +113,39 @@ pub enum Operation {
     PushTokenDead,
     /// A registration is handed over to whoever proved its hostname; asked by the directory only.
     PushTransferKey,
+    OperatorServers,
+    OperatorServer,
+    OperatorServerRemove,
+    OperatorDeactivate,
+    OperatorReactivate,
+    OperatorRotate,
+    OperatorExport,
+    OperatorServerPlan,
+    OperatorServerRealms,
+    OperatorServerAudit,
+    OperatorServerCounts,
+    OperatorServerTokens,
+    OperatorServerInvoices,
+    OperatorRealm,
+    OperatorRealmPlan,
+    OperatorRealmMove,
+    OperatorRealmAudit,
+    OperatorRealmCounts,
+    OperatorRealmInvoices,
+    OperatorMetrics,
+    OperatorTokenCreate,
+    OperatorTokens,
+    OperatorTokenRevoke,
+    /// A signed message of the payment system.
+    PushBillingEvent,
+    /// The operators' tokens are judged; asked by the front only.
+    OperatorAdmit,
+    /// A server tells the operators' index how it is; asked by servers' objects only.
+    PushAnnounce,
+    /// An organization comes to a server; asked by the directory only.
+    PushRealmAdopt,
+    /// An organization has left a server; asked by the directory only.
+    PushRealmDrop,
     BillingRealmLogin,
     BillingRealmEnter,
     BillingRealmMail,

@@ -238,16 +238,60 @@ pub fn decide_registration(
         facts.tokens.iter().cloned().partition(|token| now < token.ends_at);
     let known = facts.known.as_ref().filter(|known| !live.is_empty() || facts.lifetime.holds(known, now));
     let used = facts.presented.filter(|hash| live.iter().any(|token| token.stored.hash == *hash));
-    let by_key = proof.is_some_and(|proof| known.is_some_and(|known| known.public_key == Some(proof.public_key)));
-    let is_replay = by_key && proof.map(|proof| proof.timestamp) <= known.and_then(|known| known.signed_at);
-    let is_again = known.is_some_and(|known| is_same_client(known, &live, &facts, by_key));
-    let is_free = known.is_none() && facts.binding.as_ref().is_none_or(|binding| is_none_of_strangers(binding, &facts));
-    if !(facts.open.is_on() || used.is_some() || (by_key && !is_replay) || is_again || is_free) {
-        return Err(if is_replay { Refusal::Replayed } else { Refusal::InUse });
+    let signed = judge_signature(known, proof);
+    let title = if used.is_some() {
+        Title::Token
+    } else if signed == Signed::Anew {
+        Title::Key
+    } else if facts.open.is_on() {
+        Title::Open
+    } else if known.is_some_and(|known| is_same_client(known, &live, &facts, signed)) {
+        Title::Again
+    } else if known.is_none() && facts.binding.as_ref().is_none_or(|binding| is_none_of_strangers(binding, &facts)) {
+        Title::Free
+    } else {
+        return Err(if signed == Signed::Before { Refusal::Replayed } else { Refusal::InUse });
+    };
+    Ok(RegistrationPlan {
+        dropped: dropped(live, &ended, title),
+        identity: registered(known, proof, used, &facts),
+        used,
+    })
+}
+
+/// By what right somebody is given a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Title {
+    /// They have shown one.
+    Token,
+    /// They have signed.
+    Key,
+    /// Everybody is.
+    Open,
+    /// They did not get the one they were given.
+    Again,
+    /// The id is nobody's.
+    Free,
+}
+
+/// What a signature says about the peer's own key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signed {
+    /// Nothing: there is none, or it is another key's.
+    Not,
+    /// It signed this later than everything before.
+    Anew,
+    /// It signed this, or something later, before.
+    Before,
+}
+
+fn judge_signature(known: Option<&Identity>, proof: Option<&Proof>) -> Signed {
+    match (known, proof) {
+        (Some(known), Some(proof)) if known.public_key == Some(proof.public_key) => {
+            if Some(proof.timestamp) > known.signed_at { Signed::Anew } else { Signed::Before }
+        }
+        _ => Signed::Not,
     }
-    let repeated = is_again && used.is_none() && (!by_key || is_replay);
-    let dropped = dropped(live, &ended, repeated && !facts.open.is_on());
-    Ok(RegistrationPlan { identity: registered(known, proof, used, &facts), dropped, used })
 }
 
 fn check_proof(proof: &Proof, peer_id: &str, now: Timestamp) -> Result<(), Refusal> {
@@ -260,8 +304,8 @@ fn check_proof(proof: &Proof, peer_id: &str, now: Timestamp) -> Result<(), Refus
 
 /// Whether this is a client that did not get its answer, or that has given all its tokens back: it comes from where the
 /// last registration came from, and nobody has used what that brought.
-fn is_same_client(known: &Identity, live: &[KnownToken], facts: &RegistrationFacts<'_>, by_key: bool) -> bool {
-    let is_here = known.network == facts.network && (known.public_key.is_none() || by_key);
+fn is_same_client(known: &Identity, live: &[KnownToken], facts: &RegistrationFacts<'_>, signed: Signed) -> bool {
+    let is_here = known.network == facts.network && (known.public_key.is_none() || signed != Signed::Not);
     is_here
         && match live {
             [] => true,
@@ -276,9 +320,10 @@ fn is_none_of_strangers(binding: &Binding, facts: &RegistrationFacts<'_>) -> boo
     is_over || binding.network == facts.network
 }
 
-fn dropped(mut live: Vec<KnownToken>, ended: &[KnownToken], replaces: bool) -> Vec<TokenHash> {
-    live.sort_by_key(|token| (token.stored.made_at, token.stored.hash));
-    let surplus = if replaces { live.len() } else { (live.len() + 1).saturating_sub(TOKENS_MAX) };
+fn dropped(mut live: Vec<KnownToken>, ended: &[KnownToken], title: Title) -> Vec<TokenHash> {
+    // Those that nobody has used go first, so that nobody loses theirs to others' tries.
+    live.sort_by_key(|token| (token.stored.used == Use::Used, token.stored.made_at, token.stored.hash));
+    let surplus = if title == Title::Again { live.len() } else { (live.len() + 1).saturating_sub(TOKENS_MAX) };
     live.iter().take(surplus).chain(ended).map(|token| token.stored.hash).collect()
 }
 
@@ -347,17 +392,30 @@ pub struct Seat {
     pub conn: u32,
 }
 
+/// A socket that spoke for a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The socket.
+    pub seat: Seat,
+    /// The stamp of its last claim.
+    pub stamp: u64,
+}
+
 /// Which socket speaks for a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The socket.
     pub seat: Seat,
+    /// The stamp of its last claim: a release of an earlier one is late.
+    pub stamp: u64,
     /// Its client network.
     pub network: String,
     /// Since when.
     pub since: Timestamp,
     /// When it was gone, if it is.
     pub released_at: Option<Timestamp>,
+    /// The socket that spoke before, until its gateway knows that it does no longer.
+    pub former: Option<Former>,
 }
 
 /// Whether a claim came with a good token.
@@ -400,7 +458,7 @@ pub fn decide_claim(
     facts: ClaimFacts,
     voucher: Voucher,
     (seat, network): (&Seat, &str),
-) -> Result<Option<Seat>, ClaimRefusal> {
+) -> Result<Option<Former>, ClaimRefusal> {
     let holder = facts.binding.filter(|binding| binding.released_at.is_none());
     if voucher == Voucher::Nothing {
         if !facts.anonymous.is_on() {
@@ -416,7 +474,8 @@ pub fn decide_claim(
             return Err(ClaimRefusal::Held(holder.seat.clone()));
         }
     }
-    Ok(holder.map(|holder| holder.seat).filter(|held| held != seat))
+    let former = holder.filter(|holder| holder.seat != *seat);
+    Ok(former.map(|Binding { seat, stamp, .. }| Former { seat, stamp }))
 }
 
 /// Whether a peer can only be spoken for by whoever has its token or its key.

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::provider::Kind;
 use super::refusal::Refusal;
+use super::sealed::is_hex;
 use super::uuid::Uuid;
 use crate::kernel::time::Timestamp;
 
@@ -17,9 +18,6 @@ pub const TOKENS_PER_USER_MAX: usize = 100;
 
 /// Tokens that one server may have.
 pub const TOKENS_PER_SERVER_MAX: u64 = 500_000;
-
-/// Message ids that a `remove` notification carries at most.
-pub const REMOVED_IDS_MAX: usize = 200;
 
 /// The dialect's number of a provider.
 #[must_use]
@@ -62,6 +60,12 @@ impl TokenHash {
         Self(Sha256::digest(format!("{}:{}", number_of(kind), canonical(kind, token))).into())
     }
 
+    /// The hash of a token whose case counts.
+    #[must_use]
+    pub fn exact(kind: Kind, token: &str) -> Self {
+        Self(Sha256::digest(format!("{}:{token}", number_of(kind))).into())
+    }
+
     /// As 64 hex digits.
     #[must_use]
     pub fn to_hex(self) -> String {
@@ -88,7 +92,7 @@ impl User {
     /// Checks that the user is named at all.
     ///
     /// Errors: [`Refusal::MissingUser`]; [`Refusal::RealmWithoutUser`] when a realm is given and no UUID.
-    pub const fn check(self, realm: Option<&Uuid>) -> Result<Self, Refusal> {
+    pub fn check(self, realm: Option<&Uuid>) -> Result<Self, Refusal> {
         match (self.id, &self.uuid, realm) {
             (None, None, _) => Err(Refusal::MissingUser),
             (_, None, Some(_)) => Err(Refusal::RealmWithoutUser),
@@ -106,17 +110,6 @@ pub struct TokenClaim {
     pub token: String,
     /// The app, for Apple.
     pub app_id: Option<String>,
-    /// The keys of a Web Push subscription.
-    pub web: Option<WebKeys>,
-}
-
-/// The client's keys of a Web Push subscription.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebKeys {
-    /// P-256, uncompressed.
-    pub p256dh: [u8; 65],
-    /// The authentication secret.
-    pub auth: [u8; 16],
 }
 
 /// A token that may be kept.
@@ -124,12 +117,10 @@ pub struct WebKeys {
 pub struct Token {
     /// Who carries to it.
     pub kind: Kind,
-    /// The token, or the endpoint of a Web Push subscription.
+    /// The token; of Web Push the whole subscription, as browsers write it.
     pub token: String,
     /// The app, for Apple.
     pub app_id: Option<String>,
-    /// The keys of a Web Push subscription.
-    pub web: Option<WebKeys>,
 }
 
 /// What is asked of a token beyond its form.
@@ -144,42 +135,22 @@ pub enum Purpose {
 impl TokenClaim {
     /// Checks a token, in the documented order.
     ///
-    /// Errors: [`Refusal::TokenType`], [`Refusal::TokenLength`], [`Refusal::ApnsToken`], [`Refusal::MissingAppId`],
-    /// [`Refusal::WebSubscription`].
-    pub fn check(self, purpose: Purpose, web_hosts: &[String]) -> Result<Token, Refusal> {
+    /// Errors: [`Refusal::TokenType`], [`Refusal::TokenLength`], [`Refusal::ApnsToken`], [`Refusal::MissingAppId`].
+    /// A subscription is judged in `wire`, which can read it.
+    pub fn check(self, purpose: Purpose) -> Result<Token, Refusal> {
         let kind = kind_of(self.kind).ok_or(Refusal::TokenType)?;
         if self.token.is_empty() || self.token.chars().count() > TOKEN_CHARS_MAX {
             return Err(Refusal::TokenLength);
         }
-        let is_hex = self.token.len().is_multiple_of(2) && self.token.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if kind == Kind::Apns && !is_hex {
+        if kind == Kind::Apns && !is_hex(&self.token) {
             return Err(Refusal::ApnsToken);
         }
-        let keep = purpose == Purpose::Keep;
-        if keep && kind == Kind::Apns && self.app_id.is_none() {
+        if purpose == Purpose::Keep && kind == Kind::Apns && self.app_id.is_none() {
             return Err(Refusal::MissingAppId);
         }
-        if keep && kind == Kind::WebPush && (self.web.is_none() || !may_call(&self.token, web_hosts)) {
-            return Err(Refusal::WebSubscription);
-        }
         let app_id = self.app_id.filter(|_| kind == Kind::Apns);
-        let web = self.web.filter(|_| kind == Kind::WebPush);
-        Ok(Token { kind, token: self.token, app_id, web })
+        Ok(Token { kind, token: self.token, app_id })
     }
-}
-
-/// Whether a Web Push endpoint may be called: HTTPS, and a host that the operator knows. Otherwise any client could make
-/// us call any server.
-fn may_call(endpoint: &str, web_hosts: &[String]) -> bool {
-    let Ok(url) = url::Url::parse(endpoint) else { return false };
-    let plain_loopback = url.scheme() == "http" && url.host_str().is_some_and(super::hostname::is_loopback);
-    let Some(host) = url.host_str() else { return false };
-    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let named = web_hosts.iter().any(|known| match known.strip_prefix('*') {
-        Some(suffix) => host.ends_with(suffix) && host.len() > suffix.len(),
-        None => host == *known,
-    });
-    named && url.username().is_empty() && url.password().is_none() && (url.scheme() == "https" || plain_loopback)
 }
 
 /// A token that is kept.
@@ -247,29 +218,16 @@ pub fn gone(kind: Kind, believed: &[String], held: &BTreeSet<String>) -> Vec<Str
     reported.into_iter().collect()
 }
 
-/// The numerically largest ids of a comma-separated list, ascending. Nothing when it is no such list, or short enough to
-/// stay as it is and in order.
-#[must_use]
-pub fn largest_ids(list: &str) -> Option<String> {
-    let ids: Option<Vec<u64>> = list.split(',').map(|id| id.trim().parse().ok()).collect();
-    let mut ids = ids?;
-    ids.sort_unstable();
-    let from = ids.len().saturating_sub(REMOVED_IDS_MAX);
-    let kept: Vec<String> = ids.iter().skip(from).map(u64::to_string).collect();
-    Some(kept.join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{ByNumber, Device, Purpose, Token, TokenClaim, deduplicate, gone, largest_ids};
+    use super::{ByNumber, Device, Token, deduplicate, gone};
     use crate::kernel::time::Timestamp;
     use crate::push::provider::Kind;
-    use crate::push::refusal::Refusal;
 
     fn device(device_id: i64, token: &str, by_number: ByNumber) -> Device {
-        let token = Token { kind: Kind::Apns, token: token.to_owned(), app_id: None, web: None };
+        let token = Token { kind: Kind::Apns, token: token.to_owned(), app_id: None };
         Device { device_id, token, by_number, realm: None, registered_at: Timestamp::EPOCH }
     }
 
@@ -292,30 +250,5 @@ mod tests {
         let believed = ["AA", "aA", "bb", "BB", "bb", "cc", "cc"].map(String::from);
         assert_eq!(gone(Kind::Apns, &believed, &held), ["BB", "aA", "bb"]);
         assert_eq!(gone(Kind::Fcm, &believed, &held), ["AA", "BB", "aA", "bb"]);
-    }
-
-    #[test]
-    fn the_largest_200_ids_stay() {
-        let many: Vec<String> = (1..=250).rev().map(|id: u32| id.to_string()).collect();
-        let kept = largest_ids(&many.join(",")).unwrap();
-        assert!(kept.starts_with("51,52,") && kept.ends_with(",250"));
-        assert_eq!(kept.split(',').count(), 200);
-        assert_eq!(largest_ids("1,x"), None);
-    }
-
-    #[test]
-    fn web_push_endpoints_are_https_and_on_hosts_that_the_operator_knows() {
-        let hosts = ["push.example", "*.notify.example"].map(String::from);
-        let web = super::WebKeys { p256dh: [4; 65], auth: [1; 16] };
-        let check = |token: &str| {
-            let claim = TokenClaim { kind: 3, token: token.to_owned(), app_id: None, web: Some(web.clone()) };
-            claim.check(Purpose::Keep, &hosts)
-        };
-        assert!(check("https://push.example/x").is_ok() && check("https://a.notify.example/x").is_ok());
-        for bad in ["http://push.example/x", "https://evil.example/", "https://notify.example/", "https://push.example:8443/",
-            "https://push.example@evil.example/", "ftp://push.example", "x"]
-        {
-            assert_eq!(check(bad), Err(Refusal::WebSubscription), "{bad}");
-        }
     }
 }

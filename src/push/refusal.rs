@@ -1,5 +1,9 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
+use super::operate::OperationError;
+use super::provider::legacy::LegacyError;
+use super::upload::UploadError;
+
 /// Where in a request a value stands.
 ///
 /// Shape: `realms[0]["org_type"]`: the variable's name, then keys and indices.
@@ -141,12 +145,18 @@ pub enum Refusal {
     ForeignRealm,
     UnknownRealm,
     DuplicateRealm,
+    // Uploads.
+    Upload(UploadError),
+    // Plans.
+    LivePlan,
+    Reconcile,
+    // Operators.
+    Operation(OperationError),
     // Sending.
-    FcmPriority {
-        value: String,
-    },
-    FcmOptions {
-        json: String,
+    Legacy(LegacyError),
+    BasePayload,
+    KindMismatch {
+        place: Place,
     },
     NotAllowedOld,
     NotAllowed {
@@ -168,6 +178,21 @@ pub enum Refusal {
 impl From<ParameterError> for Refusal {
     fn from(error: ParameterError) -> Self {
         Self::Parameter(error)
+    }
+}
+
+impl From<UploadError> for Refusal {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooManyRows { retry_after_ms } => Self::RateLimited { retry_after_ms },
+            error => Self::Upload(error),
+        }
+    }
+}
+
+impl From<OperationError> for Refusal {
+    fn from(error: OperationError) -> Self {
+        Self::Operation(error)
     }
 }
 

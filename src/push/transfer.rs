@@ -49,8 +49,11 @@ pub fn check(key: &Key32, hostname: &str, secret: &str, now: Timestamp) -> Resul
     let is_base16 = secret.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
     let bytes = if is_base16 { hex::decode(secret).ok() } else { None };
     let bytes = bytes.ok_or(TransferError::SecretMalformed)?;
-    let (message, mac) =
-        bytes.len().checked_sub(MAC_BYTES).and_then(|at| bytes.split_at_checked(at)).ok_or(TransferError::SecretForged)?;
+    let (message, mac) = bytes
+        .len()
+        .checked_sub(MAC_BYTES)
+        .and_then(|at| bytes.split_at_checked(at))
+        .ok_or(TransferError::SecretForged)?;
     let (time, host) = message.split_at_checked(TIME_BYTES).ok_or(TransferError::SecretForged)?;
     if !same_bytes(&sign(key, message), mac) {
         return Err(TransferError::SecretForged);

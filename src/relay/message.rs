@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::peers::Preference;
 use super::rendezvous::Registration;
+use crate::kernel::settings::AttestFamily;
 
 /// JSON text that was seen to be valid and is passed on byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +161,29 @@ pub enum Message<'a> {
 }
 
 impl Message<'_> {
+    /// The family that an operator can make need an attested socket; nothing for what everybody may say.
+    ///
+    /// Channels are in none: they carry what their members have encrypted, and no setting names them.
+    #[must_use]
+    pub const fn family(&self) -> Option<AttestFamily> {
+        match self {
+            Self::Register { .. }
+            | Self::UpdateLoad { .. }
+            | Self::GetRelays { .. }
+            | Self::Heartbeat { .. }
+            | Self::Rendezvous(_) => Some(AttestFamily::Relays),
+            Self::ChunkAnnounce { .. }
+            | Self::ChunkRequest { .. }
+            | Self::ChunkRequestMeta { .. }
+            | Self::ChunkPush { .. } => Some(AttestFamily::Chunks),
+            Self::Ping
+            | Self::OwnChannel { .. }
+            | Self::Subscribe { .. }
+            | Self::Upstream { .. }
+            | Self::Stream { .. } => None,
+        }
+    }
+
     /// For whom the message speaks, when it says so.
     #[must_use]
     pub fn peer_id(&self) -> Option<&str> {

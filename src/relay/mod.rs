@@ -12,6 +12,9 @@
 //! on `GET /relay`, `GET /relay/{name}`, and `GET /relay/{name}/stats` for the counts. The same families on the
 //! signaling paths are served by the same [`RelayDesk`] inside another object.
 //!
+//! Sockets attest by `attest_request` and `attest_response`, and an operator can make relay peers with rendezvous, and
+//! chunks, need it ([`message::Message::family`]).
+//!
 //! # Invariants
 //!
 //! - A socket speaks for one peer id, the first it names, and no two sockets speak for the same. The holder of a

@@ -61,4 +61,6 @@ pub enum Refusal {
     UpstreamQueueFull,
     /// The speaker does not own the channel.
     NotStreamOwner,
+    /// The message is of a family that needs an attested socket.
+    NotAttested,
 }

@@ -7,6 +7,7 @@ use super::message::Dialect;
 use super::refusal::Refusal;
 use crate::kernel::entropy::{Entropy, random_bytes};
 use crate::kernel::object::Conn;
+use crate::kernel::settings::AttestFamily;
 
 /// Characters of a peer id. Source: edge-wire section 8, decision 9.
 pub const PEER_ID_CHARS_MAX: usize = 128;
@@ -35,6 +36,8 @@ pub struct Speaker<'a> {
     pub network: &'a crate::kernel::network::ClientNetwork,
     /// How it is spoken to.
     pub dialect: Dialect,
+    /// What it may not do, because it has not attested.
+    pub barred: &'a [AttestFamily],
 }
 
 /// One life of one socket, as far as the desk has to do with it.

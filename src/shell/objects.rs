@@ -18,12 +18,11 @@ pub(super) const fn migrations(class: Class) -> &'static [Migration] {
         Class::RelayRegistry => crate::relay::MIGRATIONS,
         Class::AttestationRegistry => crate::attestation::MIGRATIONS,
         Class::ReferenceStore => crate::attestation::BUILD_MIGRATIONS,
-        Class::PartyRoom
-        | Class::PartyIdentities
-        | Class::PartyDirectory
-        | Class::PartyGateway
-        | Class::RemoteServer
-        | Class::PushDirectory => &[],
+        Class::PartyRoom => crate::parties::object::party::MIGRATIONS,
+        Class::PartyIdentities => crate::parties::PartyIdentities::MIGRATIONS,
+        Class::PartyDirectory => crate::parties::PartyDirectory::MIGRATIONS,
+        Class::PartyGateway => crate::parties::PartyGateway::MIGRATIONS,
+        Class::RemoteServer | Class::PushDirectory => &[],
     }
 }
 
@@ -43,11 +42,10 @@ pub(super) fn load(
             Box::new(crate::attestation::AttestationRegistry::load(settings, sql, now, restored)?)
         }
         Class::ReferenceStore => Box::new(crate::attestation::ReferenceStore::load(settings, sql, now, restored)?),
-        Class::PartyRoom
-        | Class::PartyIdentities
-        | Class::PartyDirectory
-        | Class::PartyGateway
-        | Class::RemoteServer
-        | Class::PushDirectory => return Err(Fault::Setting(String::from("not built"))),
+        Class::PartyRoom => Box::new(crate::parties::PartyRoom::load(settings, sql, now, restored)?),
+        Class::PartyIdentities => Box::new(crate::parties::PartyIdentities::load(settings, sql, now, restored)?),
+        Class::PartyDirectory => Box::new(crate::parties::PartyDirectory::load(settings, sql, now, restored)?),
+        Class::PartyGateway => Box::new(crate::parties::PartyGateway::load(settings, sql, now, restored)?),
+        Class::RemoteServer | Class::PushDirectory => return Err(Fault::Setting(String::from("not built"))),
     })
 }

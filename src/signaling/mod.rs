@@ -12,7 +12,8 @@
 //! In: `register` (with `pairingCode`), `pair_request`, `pair_response` (or `pair_accept`, `pair_reject`), `offer`,
 //! `answer`, `ice_candidate`, `call_offer`, `call_answer`, `call_reject`, `call_hangup`, `call_ice` (flat or nested),
 //! `link_request`, `link_response`, `ping`. Out: see [`event::Event`] and [`event::Refusal`]. The families of other
-//! rooms are unknown types here; [`wire::parse::parse`] is where a message is told to belong to one.
+//! rooms are unknown types here; [`wire::parse::parse`] is where a message is told to belong to one. `attest_request` and
+//! `attest_response` go to the [`Porch`](crate::attestation::Porch).
 //!
 //! Two dialects ([`message::Dialect`]): `/signal/{room}` takes any code and answers as the first Worker did, all other
 //! paths take six-character codes and 32-byte keys and answer as the servers do. Source: edge-wire 2.1, 2.3.1, 2.4.
@@ -35,8 +36,8 @@
 //!
 //! # Where state lives
 //!
-//! - With the socket ([`wire::attachment`], 15 KB at most): dialect, network, message quota, and the peer's
-//!   [`room::Record`]. It dies with the socket and survives hibernation.
+//! - With the socket ([`wire::attachment`], 16,000 bytes at most): dialect, network, message quota, what it has attested, and
+//!   the peer's [`room::Record`]. It dies with the socket and survives hibernation.
 //! - In SQL ([`store`]): how often each network has tried codes, and the breaker. At most 4,096 rows, swept by alarm.
 //! - In memory: indexes over both ([`room::Room`], [`Sockets`](crate::kernel::sockets::Sockets), [`guesses::Ledger`]).
 

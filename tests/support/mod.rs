@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part")]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a failing test is a panic")]
 
+pub mod world;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

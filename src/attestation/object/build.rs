@@ -1,4 +1,5 @@
-//! The object that holds one build's file: it takes parts, counts them as whole, and judges answers about them.
+//! The object that holds one build's file: it takes parts, counts them as whole, judges answers about them, and forgets
+//! them when the registry says so.
 
 use std::rc::Rc;
 
@@ -54,7 +55,7 @@ impl ReferenceStore {
         let (state, missing) = match decide_begin(self.kept(), &manifest)? {
             BeginPlan::Begin => {
                 let note = wire::handoff::encode_manifest(&manifest)?;
-                turn.commit(store::put_manifest(&note).into())?;
+                turn.commit(store::put_manifest(&note, turn.now).into())?;
                 (State::Open, (0..manifest.parts()).collect())
             }
             BeginPlan::Resume => {
@@ -107,6 +108,18 @@ impl ReferenceStore {
     }
 }
 
+impl ReferenceStore {
+    /// Forgets the file, unless it was begun after the farewell was said: then the farewell is an old one.
+    fn forget(&mut self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
+        let made_at = wire::handoff::parse_farewell(&call.body)?;
+        if store::load_begun_at(turn.sql)?.is_some_and(|begun_at| begun_at <= made_at) {
+            turn.commit(store::forget().into())?;
+            self.kept = None;
+        }
+        Ok(Reply::json_text(String::from(r#"{"forgotten":true}"#)))
+    }
+}
+
 impl Object for ReferenceStore {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
         let outcome = match call.operation {
@@ -114,6 +127,7 @@ impl Object for ReferenceStore {
             Operation::AttestPart => self.part(turn, call),
             Operation::AttestComplete => self.complete(turn, call),
             Operation::AttestJudge => self.judge(turn, call),
+            Operation::AttestForget => self.forget(turn, call),
             Operation::Probe => alive(turn.sql),
             _ => Err(Problem::plain(ErrorCode::NotFound).into()),
         };

@@ -44,12 +44,17 @@ pub(super) fn hand_on(next: &Next, note: String) -> Reply {
     Reply::json_text(note).with_header(NEXT, value)
 }
 
+/// The name of the object of a build.
+pub(super) fn build_name(reference_id: &str) -> String {
+    format!("{BUILD_PREFIX}{reference_id}")
+}
+
 /// The call that follows on `reply`, with the class and name of the object that it goes to; nothing when `reply` is the
 /// answer. `call` is what `reply` answers.
 #[must_use]
 pub fn next_call(reply: &Reply, call: &Call) -> Option<(Class, String, Call)> {
     let (what, id) = reply.header(NEXT).map(|value| value.split_once(' ').unwrap_or((value, "")))?;
-    let build = || (Class::ReferenceStore, format!("{BUILD_PREFIX}{id}"));
+    let build = || (Class::ReferenceStore, build_name(id));
     let registry = || (Class::AttestationRegistry, REGISTRY.to_owned());
     let ((class, name), operation) = match what {
         "judge" => (build(), Operation::AttestJudge),

@@ -5,13 +5,18 @@ use crate::attestation::whole::{Hash, Leaf, State, rows_of};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement};
+use crate::kernel::time::Timestamp;
 
 /// Schema versions of one build's object.
-pub(in crate::attestation) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "file", sql: include_str!("../../../migrations/reference_store/0001_file.sql") }];
+pub(in crate::attestation) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "file", sql: include_str!("../../../migrations/reference_store/0001_file.sql") },
+    Migration { version: 2, name: "begun", sql: include_str!("../../../migrations/reference_store/0002_begun.sql") },
+];
 
 const MANIFEST: &str = "SELECT note, complete FROM manifest WHERE id = 1";
-const PUT_MANIFEST: &str = "INSERT OR REPLACE INTO manifest (id, note, complete) VALUES (1, ?1, 0)";
+const PUT_MANIFEST: &str = "INSERT OR REPLACE INTO manifest (id, note, complete, begun_at) VALUES (1, ?1, 0, ?2)";
+const BEGUN_AT: &str = "SELECT begun_at FROM manifest WHERE id = 1";
+const REMOVE_MANIFEST: &str = "DELETE FROM manifest";
 const COMPLETE: &str = "UPDATE manifest SET complete = 1 WHERE id = 1";
 const LEAVES: &str = "SELECT number, hash FROM leaf ORDER BY number";
 const PUT_LEAF: &str = "INSERT OR REPLACE INTO leaf (number, hash, bytes) VALUES (?1, ?2, ?3)";
@@ -29,8 +34,18 @@ pub(in crate::attestation) fn load_manifest(sql: &dyn Sql) -> Result<Option<(Str
 }
 
 /// Begins with a manifest and no leaf.
-pub(in crate::attestation) fn put_manifest(note: &str) -> [Statement; 2] {
-    [Statement::new(PUT_MANIFEST, vec![note.into()]), Statement::plain(REMOVE_LEAVES)]
+pub(in crate::attestation) fn put_manifest(note: &str, now: Timestamp) -> [Statement; 2] {
+    [Statement::new(PUT_MANIFEST, vec![note.into(), now.into()]), Statement::plain(REMOVE_LEAVES)]
+}
+
+/// When the upload was begun; nothing when there is none.
+pub(in crate::attestation) fn load_begun_at(sql: &dyn Sql) -> Result<Option<Timestamp>, Fault> {
+    sql.read(Statement::plain(BEGUN_AT))?.first().map(|row| row.time(0)).transpose()
+}
+
+/// Nothing is left of the file.
+pub(in crate::attestation) fn forget() -> [Statement; 2] {
+    [Statement::plain(REMOVE_MANIFEST), Statement::plain(REMOVE_LEAVES)]
 }
 
 /// From now on nothing changes.

@@ -6,8 +6,10 @@ use super::session::encode_token;
 use crate::attestation::build_token::TokenShape;
 use crate::attestation::challenge::Challenge;
 use crate::attestation::log::{LogEntry, LogHead};
+use crate::attestation::policy::Build;
 use crate::attestation::reference::{Reference, Region, Shape, Span, reference_id};
 use crate::attestation::registration::{RegistrationPlan, WEB};
+use crate::attestation::retention::Due;
 use crate::attestation::session::Session;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
@@ -54,9 +56,9 @@ struct DeviceBody<'a> {
     build_hash: &'a str,
     registered_at: Timestamp,
     last_seen: Timestamp,
-    // Members of the original that clients may read. Nothing is kept under them here.
+    // A member of the original that clients may read. Nothing is kept under it here; nor under the last one.
     attestation_history: [(); 0],
-    anomaly_flags: u32,
+    anomaly_flags: u64,
     web_registration_timestamps: [(); 0],
 }
 
@@ -92,7 +94,7 @@ pub(in crate::attestation) fn encode_registered(
             registered_at: device.registered_at,
             last_seen: device.last_seen,
             attestation_history: [],
-            anomaly_flags: 0,
+            anomaly_flags: device.anomalies,
             web_registration_timestamps: [],
         },
         version_status: if recommended_version.is_some() { "update_recommended" } else { "current" },
@@ -208,6 +210,19 @@ pub(in crate::attestation) fn encode_log_reference(reference: &Reference) -> Res
         whole: matches!(reference.shape, Shape::Whole { .. }),
         digest: &reference.digest,
     })
+}
+
+/// What the log says of a reference that went.
+pub(in crate::attestation) fn encode_log_removal(due: &Due) -> Result<String, Fault> {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        reference_id: &'a str,
+        version: &'a str,
+        platform: &'a str,
+        build_hash: &'a str,
+    }
+    let Build { version, platform, build_hash } = &due.build;
+    to_json(&Entry { reference_id: &due.reference_id, version, platform, build_hash })
 }
 
 /// A page of the log.

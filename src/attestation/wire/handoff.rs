@@ -1,4 +1,4 @@
-//! What one of our objects tells another: judgements, grants and manifests, as JSON that no client ever sees.
+//! What one of our objects tells another: judgements, grants, manifests and farewells, as JSON that no client ever sees.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::attestation::verify::{Judgement, RegionMac};
 use crate::attestation::whole::Manifest;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
+use crate::kernel::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
 struct GrantNote {
@@ -105,6 +106,22 @@ pub(in crate::attestation) fn parse_judgement(bytes: &[u8]) -> Result<Judgement,
     let answers: Option<Vec<_>> = note.answers.into_iter().map(answer).collect();
     let grant = note.grant.map(|grant| grant_of(grant).ok_or_else(corrupt)).transpose()?;
     Ok(Judgement { reference_id: note.reference_id, nonce: note.nonce, answers: answers.ok_or_else(corrupt)?, grant })
+}
+
+#[derive(Serialize, Deserialize)]
+struct FarewellNote {
+    made_at: Timestamp,
+}
+
+/// Writes since when a file is not needed any longer.
+pub(in crate::attestation) fn encode_farewell(made_at: Timestamp) -> Result<String, Fault> {
+    to_json(&FarewellNote { made_at })
+}
+
+/// Reads a farewell of ours.
+pub(in crate::attestation) fn parse_farewell(bytes: &[u8]) -> Result<Timestamp, Fault> {
+    let note: FarewellNote = serde_json::from_slice(bytes).map_err(|_| corrupt())?;
+    Ok(note.made_at)
 }
 
 /// Writes a manifest that was checked.

@@ -7,6 +7,7 @@ pub(super) mod body;
 pub(super) mod handoff;
 pub(super) mod manifest;
 pub(super) mod policy;
+pub(super) mod porch;
 pub(super) mod problem;
 pub(super) mod request;
 pub(super) mod session;

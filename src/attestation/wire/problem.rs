@@ -95,6 +95,11 @@ impl From<ChallengeError> for Problem {
                 Code::RateLimited,
                 "Too many pending challenges. Please complete or wait for existing challenges to expire.",
             ),
+            E::TooOften { retry_after_ms } => {
+                let retry_after = retry_after_ms.div_ceil(1000).to_string();
+                let sentence = "Too many attestations. Please try again later.";
+                return Self::new(Code::RateLimited, sentence).with_header("Retry-After", retry_after);
+            }
             E::NoReference => (Code::NotFound, "No reference binary found for this version and platform"),
         };
         Self::new(code, sentence)
@@ -128,6 +133,9 @@ impl From<UploadError> for Problem {
             ),
             E::Taken => (Code::Conflict, "Another reference is kept for this build"),
             E::Full => (Code::AtCapacity, "Reference store full"),
+            E::Leaving => {
+                (Code::Conflict, "The former upload of this build is being removed. Try again in some minutes.")
+            }
         };
         Self::new(code, sentence)
     }

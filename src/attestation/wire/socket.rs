@@ -1,11 +1,11 @@
 //! Attestation over a WebSocket of the signaling or relay rooms: frames ↔ calls.
 //!
 //! The room remembers the device id that a socket has asked with ([`Asking::device_id`]) and gives it back with the
-//! answer, which names none. The rules are those of the HTTP routes, because the same operations are called.
+//! answer, which names none. See [`Porch`](crate::attestation::Porch).
 
 use serde_json::{Map, Value, json};
 
-use crate::attestation::session::{Demand, SessionError};
+use crate::attestation::session::{Demand, Session};
 use crate::kernel::keys::SigningPair;
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
@@ -16,6 +16,24 @@ use super::session::read_session;
 
 /// The close code of a socket whose answer was not good.
 pub const CLOSE_FAILED: (u16, &str) = (4001, "Attestation failed");
+
+/// The longest body of a call that a frame asks for; as on the routes. Units: bytes.
+pub const ASKING_BYTES_MAX: usize = 16 * 1024;
+
+/// The types of the frames that ask.
+const TYPES: [&str; 2] = ["attest_request", "attest_response"];
+
+/// Whether a frame of this `type` asks for something here, whatever else it holds.
+#[must_use]
+pub fn handles(kind: &str) -> bool {
+    TYPES.contains(&kind)
+}
+
+/// Whether a frame could be one that asks: found out without reading it, for rooms whose frames are mostly others.
+#[must_use]
+pub fn may_be_asking(frame: &str) -> bool {
+    frame.len() <= 2 * ASKING_BYTES_MAX && TYPES.iter().any(|kind| frame.contains(kind))
+}
 
 /// A call that a frame asks for, for the object `global` of the registry's class.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +79,8 @@ pub struct Told {
     pub frame: String,
     /// Code and reason.
     pub close: Option<(u16, &'static str)>,
-    /// The tier of the session that was issued; the socket has this from now on.
-    pub tier: Option<u64>,
+    /// The session that was issued; the socket has this from now on.
+    pub session: Option<Session>,
 }
 
 /// The frame for the answer to a call of [`parse_asking`], which the front has followed to its end.
@@ -71,22 +89,26 @@ pub fn encode_told(operation: Operation, reply: &Reply, keys: &[SigningPair], au
     let Body(members) = Body::of(serde_json::from_str(&reply.body).unwrap_or_default());
     let is_good = reply.status == 200;
     let member = |name: &str| members.get(name).cloned().unwrap_or_default();
-    let told = |frame: Value| Told { frame: frame.to_string(), close: None, tier: None };
+    let told = |frame: Value| Told { frame: frame.to_string(), close: None, session: None };
     match operation {
         Operation::AttestChallenge if is_good => {
             told(json!({ "type": "attest_challenge", "nonce": member("nonce"), "regions": member("regions") }))
         }
-        Operation::AttestChallenge => {
-            let message = "Failed to get attestation challenge from bootstrap";
-            told(
-                json!({ "type": "attest_error", "message": message, "code": member("code"), "detail": member("error") }),
-            )
-        }
+        Operation::AttestChallenge => told(error(
+            "Failed to get attestation challenge from bootstrap",
+            &json!({ "code": member("code"), "detail": member("error") }),
+        )),
         _ if is_good => {
             let session = member("session_token");
-            let tier = session_text(&session).and_then(|token| tier_of(token, keys, audience, now).ok());
-            Told { tier, ..told(json!({ "type": "attest_success", "session_token": session })) }
+            let demand = Demand { audience, tier_min: 0, policy_epoch_min: 0 };
+            let genuine = session_text(&session).and_then(|token| read_session(token, keys, demand, now).ok());
+            Told { session: genuine, ..told(json!({ "type": "attest_success", "session_token": session })) }
         }
+        // Our own trouble says nothing about the device.
+        _ if reply.status >= 500 => told(error(
+            "Failed to get attestation verdict from bootstrap",
+            &json!({ "code": member("code"), "detail": member("error") }),
+        )),
         _ => Told {
             close: Some(CLOSE_FAILED),
             ..told(json!({ "type": "attest_failed", "message": "Verification failed" }))
@@ -99,8 +121,29 @@ fn session_text(session: &Value) -> Option<&str> {
     session.as_str().or_else(|| session.get("token")?.as_str())
 }
 
-/// The tier of a session token for `audience`.
-pub fn tier_of(token: &str, keys: &[SigningPair], audience: &str, now: Timestamp) -> Result<u64, SessionError> {
-    let demand = Demand { audience, tier_min: 0, policy_epoch_min: 0 };
-    read_session(token, keys, demand, now).map(|session| session.tier)
+/// Why a frame was not even taken to the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unasked {
+    /// [`ASKING_BYTES_MAX`].
+    TooLong,
+    /// The socket waits for the registry already.
+    Waiting,
+    /// Too many sockets do.
+    Busy,
+}
+
+/// The frame for a question that was not asked.
+#[must_use]
+pub fn encode_unasked(why: Unasked) -> String {
+    let (code, detail) = match why {
+        Unasked::TooLong => ("too_large", "The message is too large"),
+        Unasked::Waiting => ("conflict", "An attestation step of this socket is under way"),
+        Unasked::Busy => ("at_capacity", "Too many attestations are under way"),
+    };
+    error("Attestation step not taken", &json!({ "code": code, "detail": detail })).to_string()
+}
+
+/// `attest_error` with a sentence and the registry's own words.
+fn error(message: &str, detail: &Value) -> Value {
+    json!({ "type": "attest_error", "message": message, "code": detail.get("code"), "detail": detail.get("detail") })
 }

@@ -247,7 +247,7 @@ fn log() -> Value {
         json!({
             "seq": count(),
             "at": milliseconds(),
-            "kind": { "enum": ["reference", "policy"] },
+            "kind": { "enum": ["reference", "removal", "policy"] },
             "entry": { "type": "string", "description": "JSON text, byte for byte as hashed." },
             "previous": hash(),
             "hash": hash(),

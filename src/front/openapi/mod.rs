@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the route table. Native only: the Worker serves the committed file.
 
 mod attestation;
+mod operator;
 mod parties;
 mod push;
 mod schemas;
@@ -181,6 +182,7 @@ fn security(who: Who) -> Option<Value> {
         Who::RegistryWriter => Some(json!([{ "registry": [] }, { "operator": [] }])),
         Who::RegistryWriterOrOwner => Some(json!([{ "registry": [] }, { "operator": [] }, {}])),
         Who::Ci => Some(json!([{ "ci": [] }])),
+        Who::PushOperator => Some(json!([{ "operator": [] }, { "operatorToken": [] }])),
         Who::Operator => Some(json!([{ "operator": [] }])),
         Who::Peer => Some(json!([{ "peer": [] }])),
         Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
@@ -197,6 +199,11 @@ fn security_schemes() -> Value {
         "registry": bearer("SERVER_REGISTRY_SECRET"),
         "ci": bearer("CI_UPLOAD_SECRET"),
         "operator": bearer("ADMIN_SECRET"),
+        "operatorToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token that `POST /v1/push/operators` answered with.",
+        },
         "remoteServer": {
             "type": "http",
             "scheme": "basic",

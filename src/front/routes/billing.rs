@@ -52,23 +52,6 @@ const fn api(method: Method, template: &'static str, operation: Operation, summa
 }
 
 pub(super) const TABLE: &[Route] = &[
-    Route {
-        method: Method::Post,
-        dialect: Dialect::Push,
-        body_max: FORM_MAX,
-        answers: &[
-            said(200, "Done.", "PushBillingAccess"),
-            said(400, "The request is not valid; `code` and `msg` say why.", "PushRefusal"),
-            said(403, "The organization is unknown, or registered by another server.", "PushRefusal"),
-        ],
-        ..get(
-            "/api/v1/remotes/server/billing",
-            Operation::PushBilling,
-            To::Room(Room::Push),
-            Who::RemoteServer,
-            "A link by which an owner of an organization signs in to billing.",
-        )
-    },
     page(
         "/remote-billing-login/{token}",
         Operation::BillingRealmLogin,

@@ -5,6 +5,7 @@
 mod attestation;
 mod billing;
 mod core;
+mod operator;
 mod parties;
 mod push;
 
@@ -34,6 +35,8 @@ pub enum Who {
     BillingUser,
     /// A peer with its token, or somebody who shows it in the first message.
     PeerOrLater,
+    /// The holder of `ADMIN_SECRET`, or of an operator's token, which an object judges.
+    PushOperator,
 }
 
 /// Where the answer is made.
@@ -155,9 +158,17 @@ const fn socket(template: &'static str, operation: Operation, to: To, summary: &
 }
 
 /// Every route of the service.
-pub const ROUTES: &[Route] = &join::<
-    { core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() + push::TABLE.len() + billing::TABLE.len() },
->(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE, billing::TABLE]);
+pub const ROUTES: &[Route] =
+    &join::<
+        {
+            core::TABLE.len()
+                + attestation::TABLE.len()
+                + parties::TABLE.len()
+                + push::TABLE.len()
+                + operator::TABLE.len()
+                + billing::TABLE.len()
+        },
+    >(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE, operator::TABLE, billing::TABLE]);
 
 /// One table of several. The compiler runs it, and stops at a wrong length.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]

@@ -282,6 +282,7 @@ mod tests {
             ("PUSH_REGISTRATION_KEYS", "{\"zz\":\"zz\"}"),
             ("PUSH_TRANSFER_KEY", "zz"),
             ("FCM_SERVICE_ACCOUNT", "{}"),
+            ("FCM_SERVICE_ACCOUNT", r#"{"project_id":"p","client_email":"e","private_key":"zz"}"#),
             ("APNS_KEY_ID", "zz"),
             ("APNS_TEAM_ID", "0123456789A"),
             ("PUSH_RATE_LIMIT", "1000"),
@@ -297,6 +298,25 @@ mod tests {
             assert_eq!(problems[0].name, name);
             assert!(!problems[0].expected.contains("zz"), "{name}");
         }
+    }
+
+    #[test]
+    fn keys_that_do_not_belong_together_are_refused() {
+        // The last letter of the public key is another.
+        let wrong =
+            r#"{"B6N8vBQgk8i3VdwbEOhstCY3StFqqFPtC9/AsrhtHHx=":"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="}"#;
+        assert_eq!(read(&[("PUSH_REGISTRATION_KEYS", wrong)]).unwrap_err()[0].name, "PUSH_REGISTRATION_KEYS");
+        let right = wrong.replace("HHx=", "HHw=");
+        assert_eq!(read(&[("PUSH_REGISTRATION_KEYS", &right)]).unwrap().push.registration_keys.len(), 1);
+        let pem = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----";
+        let apns = [("APNS_KEY_P8", pem), ("APNS_KEY_ID", "KEY4567890"), ("APNS_TEAM_ID", "TEAM567890")];
+        assert_eq!(read(&apns).unwrap_err()[0].name, "APNS_KEY_P8");
+        // Two of three cannot sign, and are no mistake: the third may come.
+        assert!(read(&apns[1..]).unwrap().push.apns.is_none());
+        let vapid = [("PUSH_VAPID_KEY", "00".repeat(32))];
+        let vapid = [(vapid[0].0, vapid[0].1.as_str()), ("PUSH_VAPID_SUBJECT", "mailto:a@example.org")];
+        assert_eq!(read(&vapid).unwrap_err()[0].name, "PUSH_VAPID_KEY");
+        assert_eq!(read(&[("PUSH_VAPID_KEY", &"09".repeat(32))]).unwrap_err()[0].name, "PUSH_VAPID_SUBJECT");
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! Settings of the push bouncer.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use curve25519_dalek::montgomery::MontgomeryPoint;
+use p256::pkcs8::DecodePrivateKey as _;
+
 use super::Key32;
 use super::parse::Reader;
 use crate::kernel::keys::parse_base64;
@@ -10,7 +15,7 @@ const APNS_BASE: &str = "https://api.push.apple.com";
 const DNS_QUERY: &str = "https://cloudflare-dns.com/dns-query";
 
 /// Push services that browsers use. A subscription that names another host is refused, because its URL is a client's.
-const WEB_HOSTS: &str = "fcm.googleapis.com,updates.push.services.mozilla.com,*.push.apple.com,*.notify.windows.com";
+const WEB_HOSTS: &str = "fcm.googleapis.com,push.services.mozilla.com,notify.windows.com,push.apple.com";
 
 /// Push bouncer.
 #[derive(Debug, Clone)]
@@ -22,7 +27,7 @@ pub struct PushSettings {
     pub fcm: Option<FcmAccount>,
     pub apns: Option<ApnsKey>,
     pub vapid: Option<VapidKey>,
-    /// Hosts of push services; one that begins with `*.` stands for all below it.
+    /// Hosts of push services; each stands for those below it too.
     pub web_hosts: Vec<String>,
     pub rate_limit: PushRate,
     pub transfer_daily_max: u64,
@@ -32,6 +37,12 @@ pub struct PushSettings {
     pub apns_base_url: String,
     /// Absent: the e-mail domain is not looked up.
     pub dns_query_url: Option<String>,
+    /// Signs messages to the payment system, and judges its own.
+    pub billing_key: Option<Secret>,
+    /// Where the payment system is told.
+    pub billing_webhook_url: Option<String>,
+    /// Where owners sign in to see their plan.
+    pub billing_pages_url: Option<String>,
 }
 
 /// A key pair for sealed registrations.
@@ -97,6 +108,9 @@ impl Reader<'_> {
             fcm_base_url: self.url("FCM_BASE_URL").unwrap_or_else(|| String::from(FCM_BASE)),
             fcm_token_url: self.url("FCM_TOKEN_URL"),
             apns_base_url: self.url("APNS_BASE_URL").unwrap_or_else(|| String::from(APNS_BASE)),
+            billing_key: self.secret("PUSH_BILLING_KEY"),
+            billing_webhook_url: self.url("PUSH_BILLING_WEBHOOK_URL"),
+            billing_pages_url: self.url("PUSH_BILLING_PAGES_URL"),
             dns_query_url: if self.is_emptied("DNS_QUERY_URL") {
                 None
             } else {
@@ -134,21 +148,23 @@ impl Reader<'_> {
         let split = |text: &str| -> Vec<String> {
             text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).collect()
         };
-        let is_host = |host: &str| {
-            let bare = host.strip_prefix("*.").unwrap_or(host);
-            bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':'))
-        };
-        self.value(name, "host names separated by commas; *.example.org for all below it", split(WEB_HOSTS), |text| {
-            let hosts = split(text);
-            hosts.iter().all(|host| is_host(host)).then_some(hosts)
-        })
+        let is_host = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+        self.value(
+            name,
+            "host names separated by commas; each stands for those below it too",
+            split(WEB_HOSTS),
+            |text| {
+                let hosts = split(text);
+                hosts.iter().all(|host| is_host(host)).then_some(hosts)
+            },
+        )
     }
 
     fn registration_keys(&mut self, name: &'static str) -> Vec<RegistrationKey> {
         let Some(secret) = self.secret(name) else { return Vec::new() };
         let keys = parse_registration_keys(secret.reveal());
         if keys.is_none() {
-            self.refuse(name, "a JSON object: base64 X25519 public key to base64 private key, 32 bytes each");
+            self.refuse(name, "a JSON object: base64 X25519 public key to the base64 private key that belongs to it");
         }
         keys.unwrap_or_default()
     }
@@ -176,23 +192,22 @@ impl Reader<'_> {
         key_id.iter().for_each(|value| ten("APNS_KEY_ID", value));
         team_id.iter().for_each(|value| ten("APNS_TEAM_ID", value));
         let (p8, key_id, team_id) = (p8?, key_id?, team_id?);
-        if !p8.reveal().contains("-----BEGIN PRIVATE KEY-----") {
-            self.refuse("APNS_KEY_P8", "the PEM text of a PKCS#8 private key");
+        if !is_p256_pem(p8.reveal()) {
+            self.refuse("APNS_KEY_P8", "the PEM text of a P-256 private key in PKCS#8");
         }
-        // A variable file holds a PEM on one line.
-        let p8 = Secret::new(p8.reveal().replace("\\n", "\n"));
         Some(ApnsKey { p8, key_id: key_id.reveal().to_owned(), team_id: team_id.reveal().to_owned() })
     }
 
     fn vapid(&mut self) -> Option<VapidKey> {
         let expected = "a P-256 private key, 32 bytes in hex, base64 or base64url";
+        let is_key = |key: &[u8; 32]| p256::SecretKey::from_slice(key).is_ok();
         let subject = self.value("PUSH_VAPID_SUBJECT", "a mailto: or https: URL", String::new(), |text| {
             (text.starts_with("mailto:") || text.starts_with("https://")).then(|| text.to_owned())
         });
         let private = self.secret("PUSH_VAPID_KEY").and_then(|secret| {
             let text = secret.reveal();
             let bytes = if text.len() == 64 { hex::decode(text).ok() } else { parse_base64(text) };
-            let key: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+            let key: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok()).filter(is_key);
             if key.is_none() {
                 self.refuse("PUSH_VAPID_KEY", expected);
             }
@@ -209,10 +224,19 @@ fn parse_registration_keys(text: &str) -> Option<Vec<RegistrationKey>> {
     let pairs: std::collections::BTreeMap<String, String> = serde_json::from_str(text).ok()?;
     let key = |(public, private): (String, String)| {
         let private = crate::kernel::keys::parse_32_bytes(&private)?;
-        (public.len() == 44 && parse_base64(&public)?.len() == 32)
-            .then_some(RegistrationKey { public, private: Key32(private) })
+        let own = STANDARD.encode(MontgomeryPoint::mul_base_clamped(private).to_bytes());
+        (own == public).then_some(RegistrationKey { public, private: Key32(private) })
     };
     pairs.into_iter().map(key).collect()
+}
+
+/// Whether this is a private key as Apple hands it out. A line break may be written as `\n`, as variable files need it.
+fn is_p256_pem(text: &str) -> bool {
+    let inner = text.split_once("-----BEGIN PRIVATE KEY-----").and_then(|(_, rest)| {
+        rest.split_once("-----END PRIVATE KEY-----").map(|(inner, _)| inner.replace("\\n", "").replace("\\r", ""))
+    });
+    let letters = inner.map(|inner| inner.split_whitespace().collect::<String>()).unwrap_or_default();
+    STANDARD.decode(letters).is_ok_and(|der| p256::SecretKey::from_pkcs8_der(&der).is_ok())
 }
 
 fn parse_account(text: &str) -> Option<FcmAccount> {
@@ -221,7 +245,7 @@ fn parse_account(text: &str) -> Option<FcmAccount> {
     Some(FcmAccount {
         project_id: member("project_id")?,
         client_email: member("client_email")?,
-        private_key: Secret::new(member("private_key")?),
+        private_key: Secret::new(member("private_key").filter(|key| key.contains("-----BEGIN PRIVATE KEY-----"))?),
         private_key_id: member("private_key_id"),
         token_uri: member("token_uri"),
     })

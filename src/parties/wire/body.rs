@@ -152,6 +152,26 @@ impl Members {
         Some(number)
     }
 
+    /// The names of all members.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.members.keys().cloned().collect()
+    }
+
+    /// A number from 0 to `max` that must be there, rounded.
+    pub fn number(&mut self, name: &str, max: f64) -> u32 {
+        let Some(value) = self.need(name) else { return 0 };
+        match value.as_f64() {
+            // Within the limits, so nothing is cut off.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to max")]
+            Some(number) if (0.0..=max).contains(&number) => number.round() as u32,
+            _ => {
+                self.blame(name, "number_range", format!("Input should be a number from 0 to {max}"), value);
+                0
+            }
+        }
+    }
+
     /// Yes or no, which may be there.
     pub fn optional_truth(&mut self, name: &str) -> Option<bool> {
         match self.take(name) {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::kernel::reply::{Media, Reply};
+use crate::parties::refusal::Refusal;
 
 /// A refusal in the room's envelope.
 #[must_use]
@@ -15,6 +16,45 @@ pub fn detail(status: u16, text: &str) -> Reply {
 #[must_use]
 pub fn invalid(list: &[Invalid]) -> Reply {
     answer(422, &json!({ "detail": list }))
+}
+
+/// A party's refusal.
+#[must_use]
+pub fn refuse(refusal: &Refusal) -> Reply {
+    let reply = detail(status(refusal), &refusal.to_string());
+    match refusal {
+        Refusal::TooManyTries { retry_after_ms } => {
+            reply.with_header("Retry-After", retry_after_ms.div_ceil(1_000).to_string())
+        }
+        _ => reply,
+    }
+}
+
+const fn status(refusal: &Refusal) -> u16 {
+    match refusal {
+        Refusal::NotHostPeerInfo
+        | Refusal::NotPeerInfo
+        | Refusal::NotRequestedPeer
+        | Refusal::NotMember(_)
+        | Refusal::NotHost
+        | Refusal::Banned(_)
+        | Refusal::PasswordNeeded(_)
+        | Refusal::PasswordWrong
+        | Refusal::InviteInvalid => 403,
+        Refusal::PartyNotFound(_)
+        | Refusal::PeerNotInParty(_)
+        | Refusal::PeerNotFound(_)
+        | Refusal::InviteNotFound(_)
+        | Refusal::NotBanned(_) => 404,
+        Refusal::PartyExists(_)
+        | Refusal::Full(_)
+        | Refusal::TooManyInvites
+        | Refusal::TooManyBans
+        | Refusal::HostBan => 409,
+        Refusal::OtherParty(_) | Refusal::TooManyPeers => 422,
+        Refusal::TooManyTries { .. } | Refusal::TooManySignals(_) => 429,
+        Refusal::Busy => 503,
+    }
 }
 
 fn answer(status: u16, body: &Value) -> Reply {

@@ -124,12 +124,17 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// From the setting's URL. A password in it is the relay's secret: `https://:secret@relay.example`.
+    /// From the setting's URL. A password in it is the relay's secret: `https://:secret@relay.example`. It has letters,
+    /// digits and `-._~` only, so that a URL and a header write it alike.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut url = Url::parse(text).ok()?;
         let is_plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
         if !is_plain || !url.has_host() || !url.username().is_empty() {
+            return None;
+        }
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if url.password().is_some_and(|secret| !secret.bytes().all(is_letter)) {
             return None;
         }
         let relay_secret = url.password().map(|secret| Secret::new(secret.to_owned()));

@@ -15,6 +15,9 @@ pub const BASE_URL: &str = "https://fcm.googleapis.com";
 /// Where access tokens come from unless the service account or the operator says otherwise.
 pub const TOKEN_URL: &str = "https://oauth2.googleapis.com/token";
 
+/// How long an access token is used at least, or one with a short life would be asked for with every message.
+pub const ACCESS_TTL_MS_MIN: u64 = 10_000;
+
 /// What an access token is asked for.
 pub const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
@@ -89,7 +92,7 @@ impl Access {
     /// An access token that ends `lifetime_ms` from now.
     #[must_use]
     pub fn new(token: Secret, lifetime_ms: u64, now: Timestamp) -> Self {
-        let used_ms = lifetime_ms.saturating_sub(ACCESS_MARGIN_MS).min(ACCESS_TTL_MS_MAX);
+        let used_ms = lifetime_ms.saturating_sub(ACCESS_MARGIN_MS).clamp(ACCESS_TTL_MS_MIN, ACCESS_TTL_MS_MAX);
         Self { token, until: now.plus(used_ms) }
     }
 

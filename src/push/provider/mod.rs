@@ -74,6 +74,15 @@ impl Verdict {
         }
     }
 
+    /// The verdict of a second try, with new credentials: that they have expired too means that they are wrong.
+    #[must_use]
+    pub const fn once_renewed(self) -> Self {
+        match self {
+            Self::Renew => Self::Refused(Refusal::Misconfigured),
+            Self::Delivered | Self::Dead { .. } | Self::Retry { .. } | Self::Refused(_) => self,
+        }
+    }
+
     /// Whether a token that was registered at `registered` is to be dropped.
     #[must_use]
     pub fn kills(self, registered: Timestamp) -> bool {

@@ -20,6 +20,8 @@ const RATE_LIMITED: &str =
     "API usage exceeded rate limit; see https://zulip.com/api/http-headers#rate-limiting-response-headers";
 const TRANSFER_LIMIT: &str = "The global limits on recent usage of this endpoint have been reached. Please try again \
     later or reach out to the operator of this service for assistance.";
+const RECONCILE: &str = "Couldn't reconcile billing data between server and realm. Please contact the operator of this \
+    service.";
 const NO_PLAN: &str = "Your plan doesn't allow sending push notifications.";
 
 /// 200 with the members of `body` beside the envelope's, which come first.
@@ -95,6 +97,7 @@ fn members(refusal: &Refusal) -> Vec<(&'static str, Value)> {
         Refusal::RegisterWrongKey { uuid } => vec![("role", Value::from(uuid.as_str()))],
         Refusal::HostnameTaken { hostname } => vec![("hostname", Value::from(hostname.as_str()))],
         Refusal::RateLimited { retry_after_ms } => vec![("retry-after", Value::from(seconds(*retry_after_ms)))],
+        Refusal::LivePlan => vec![("error_description", Value::from("server deactivation with existing plan"))],
         Refusal::Email(error) => vec![("email_reason", Value::from(email(error)))],
         _ => Vec::new(),
     }
@@ -148,8 +151,13 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::ForeignRealm => (403, "REMOTE_REALM_SERVER_MISMATCH_ERROR", FOREIGN_REALM.to_owned()),
         R::UnknownRealm => (403, "MISSING_REMOTE_REALM", String::from("Organization not registered")),
         R::DuplicateRealm => bad("Duplicate registration detected."),
-        R::FcmPriority { value } => bad(&format!("Invalid GCM option to bouncer: priority '{value}'")),
-        R::FcmOptions { json } => bad(&format!("Invalid GCM options to bouncer: {json}")),
+        R::LivePlan => bad(""),
+        R::Reconcile => bad(RECONCILE),
+        R::Operation(error) => bad(&error.sentence()),
+        R::Upload(error) => bad(&error.sentence()),
+        R::Legacy(error) => bad(&error.sentence()),
+        R::BasePayload => bad("base_payload must name realm_name and realm_url"),
+        R::KindMismatch { place } => bad(&format!("{} is for another kind of device", place.0)),
         R::NotAllowedOld => (400, "INVALID_ZULIP_SERVER", NO_PLAN.to_owned()),
         R::NotAllowed { message } => {
             (400, "PUSH_NOTIFICATIONS_DISALLOWED", format!("{NO_PLAN} Reason provided by the server: {message}"))
@@ -223,5 +231,42 @@ const fn kind(expected: Expected) -> &'static str {
         Expected::Object => "a dict",
         Expected::Boolean => "a boolean",
         Expected::Float => "a float",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{method_not_allowed, refused, success};
+    use crate::push::refusal::{ParameterError, Place, Refusal};
+
+    #[test]
+    fn every_answer_is_one_object_and_a_line_break() {
+        assert_eq!(success(serde_json::Map::new(), &[]).body, "{\"msg\":\"\",\"result\":\"success\"}\n");
+        let reply = method_not_allowed(&["POST"]);
+        assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST")));
+        assert_eq!(
+            reply.body,
+            "{\"allowed_methods\":[\"POST\"],\"msg\":\"Method Not Allowed\",\"result\":\"error\"}\n"
+        );
+        assert_eq!(refused(&Refusal::NotFound).status, 404);
+    }
+
+    #[test]
+    fn plans_will_refuse_in_these_words() {
+        let told = |refusal: &Refusal| {
+            let reply = refused(refusal);
+            let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            format!("{} {} {}", reply.status, body["code"].as_str().unwrap(), body["msg"].as_str().unwrap())
+        };
+        let sentence = "Your plan doesn't allow sending push notifications.";
+        assert_eq!(told(&Refusal::NotAllowedOld), format!("400 INVALID_ZULIP_SERVER {sentence}"));
+        let new = Refusal::NotAllowed { message: String::from("Missing data") };
+        let expected =
+            format!("400 PUSH_NOTIFICATIONS_DISALLOWED {sentence} Reason provided by the server: Missing data");
+        assert_eq!(told(&new), expected);
+        let at = Place::of("realms").index(0).key("org_type");
+        let value = ParameterError::Value { at, reason: String::from("Not a valid org_type value") };
+        let expected = r#"400 BAD_REQUEST Invalid realms[0]["org_type"]: Value error, Not a valid org_type value"#;
+        assert_eq!(told(&Refusal::Parameter(value)), expected);
     }
 }

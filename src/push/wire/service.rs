@@ -8,12 +8,12 @@
 //! | `PushLookup` | server, directory → directory | [`Name`] | [`Holder`] |
 //! | `PushLookup` | directory → server | [`Name`] | [`Granted`]: whether the server does hold it |
 //! | `PushTokenDead` | server → directory → servers | [`Dead`] | `{}` |
-//! | `PushTransferKey` | directory → server | [`Name`] | [`NewKey`]; 404 when the server does not hold the name |
+//! | `PushTransferKey` | directory → server | [`Name`] | [`NewKey`]; 400 when the server does not hold the name |
 //!
 //! All but the last are idempotent: whoever asks repeats what was not answered.
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::kernel::errand::{Errand, Outcome};
 use crate::kernel::fault::Fault;
@@ -55,7 +55,9 @@ impl NameKind {
     /// From the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Hostname, Self::Realm, Self::Token, Self::Network, Self::Common].into_iter().find(|kind| kind.word() == word)
+        [Self::Hostname, Self::Realm, Self::Token, Self::Network, Self::Common]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -123,6 +125,8 @@ pub struct Dead {
     pub at_ms: u64,
     /// The server that was told so, which knows.
     pub server: String,
+    /// Whether that one still has the token for another app, or again.
+    pub keeps: bool,
 }
 
 /// A registration's new key.
@@ -156,6 +160,7 @@ pub fn errand<T: Serialize>(
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body: to_json(body)?.into_bytes(),
     };

@@ -12,7 +12,7 @@ use crate::kernel::migration::Migration;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::{Action, Conn, Turn};
 use crate::kernel::quota::Quota;
-use crate::kernel::settings::{RelaySettings, Settings};
+use crate::kernel::settings::{AttestFamily, RelaySettings, Settings};
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::relay::channels::Channels;
@@ -249,6 +249,9 @@ impl RelayDesk {
     }
 
     fn follow(&mut self, event: &mut Event<'_>, speaker: &Speaker<'_>, message: Message<'_>) -> Result<(), Stop> {
+        if message.family().is_some_and(|family| speaker.barred.contains(&family)) {
+            return Err(Refusal::NotAttested.into());
+        }
         if let (Some(peer_id), false) = (message.peer_id(), matches!(message, Message::Register { .. })) {
             self.seats.check(speaker, peer_id)?;
         }
@@ -286,7 +289,8 @@ impl RelayDesk {
                 self.stream(event, speaker, (kind, &stream_id, &channel), frame)?;
             }
         }
-        if self.peers.see(speaker.conn, event.now) {
+        // A relay that would have to attest and has not is not kept in the list by what else it says.
+        if !speaker.barred.contains(&AttestFamily::Relays) && self.peers.see(speaker.conn, event.now) {
             event.work.changed.push(speaker.conn);
         }
         Ok(())

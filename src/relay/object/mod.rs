@@ -1,4 +1,4 @@
-//! One Durable Object: one relay registry. Parse, load, decide, commit, answer.
+//! One Durable Object: one relay registry, and the porch where its sockets attest. Parse, load, decide, commit, answer.
 
 mod desk;
 mod desk_channels;
@@ -11,8 +11,11 @@ use super::message::Dialect;
 use super::refusal::Refusal;
 use super::seats::Speaker;
 use super::store;
-use super::wire::{attachment, encode};
+use super::wire::attachment::{self, Parts};
+use super::wire::encode;
+use crate::attestation::{Porch, socket as attest};
 use crate::kernel::code::ErrorCode;
+use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Answer, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Operation;
@@ -24,11 +27,12 @@ use crate::kernel::time::Timestamp;
 
 pub use desk::{MIGRATIONS, RelayDesk, SCHEMA, SILENCE, Work};
 
-/// A relay registry: its sockets, and the desk that they speak to.
+/// A relay registry: its sockets, the desk that they speak to, and the porch where they attest.
 #[derive(Debug)]
 pub struct RelayRegistry {
     sockets: Sockets<()>,
     desk: RelayDesk,
+    porch: Porch,
 }
 
 impl RelayRegistry {
@@ -36,14 +40,15 @@ impl RelayRegistry {
     ///
     /// Errors: [`Fault`] when storage or an attachment is not readable.
     pub fn load(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, restored: Vec<Restored>) -> Result<Self, Fault> {
-        let (mut sockets, mut parts) =
-            (Sockets::new(SocketLimits::of(&settings.signal)), Vec::with_capacity(restored.len()));
+        let mut sockets = Sockets::new(SocketLimits::of(&settings.signal));
+        let (mut porch, mut seated) = (Porch::new(settings.clone()), Vec::with_capacity(restored.len()));
         for Restored { conn, attachment } in restored {
-            let (socket, part) = attachment::decode(&attachment)?;
+            let (socket, parts) = attachment::decode(&attachment)?;
             sockets.restore(conn, socket);
-            parts.push((conn, part.to_owned()));
+            porch.restore(conn, parts.porch)?;
+            seated.push((conn, parts.desk.to_owned()));
         }
-        Ok(Self { sockets, desk: RelayDesk::load(&settings, sql, now, parts)? })
+        Ok(Self { sockets, desk: RelayDesk::load(&settings, sql, now, seated)?, porch })
     }
 
     /// Commits what an event came to, and then says and keeps it. `heard`: a socket whose own state is new.
@@ -56,7 +61,8 @@ impl RelayRegistry {
         changed.dedup();
         for conn in changed {
             if let Some(socket) = self.sockets.get(conn) {
-                let attachment = attachment::encode(socket, &self.desk.part(conn));
+                let parts = Parts { porch: &self.porch.part(conn), desk: &self.desk.part(conn) };
+                let attachment = attachment::encode(socket, parts);
                 turn.actions.push(Action::Attach { conn, attachment });
             }
         }
@@ -66,13 +72,16 @@ impl RelayRegistry {
     /// Lets a socket go, with all that lives by it.
     fn leave(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<Work, Fault> {
         self.sockets.leave(conn);
+        self.porch.close(conn);
         self.desk.closed(turn, conn)
     }
 
     fn greet(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call) -> Opening {
         let socket = Socket { dialect: (), network: call.client.clone(), free_at_us: 0 };
-        let attachment = attachment::encode(&socket, "");
+        self.porch.open(conn, call, turn.now);
+        let attachment = attachment::encode(&socket, Parts { porch: &self.porch.part(conn), desk: "" });
         if let Err(full) = self.sockets.admit(conn, socket) {
+            self.porch.close(conn);
             turn.actions.push(Action::Close { conn, code: 1013, reason: full.reason() });
         }
         Opening::Accept { attachment }
@@ -84,13 +93,17 @@ impl RelayRegistry {
             Frame::Text(text) => Some(text),
             Frame::Binary(bytes) => std::str::from_utf8(bytes).ok(),
         };
-        match (text, self.sockets.get(conn)) {
-            (Some(text), Some(socket)) => {
-                let speaker = Speaker { conn, code: None, network: &socket.network, dialect: Dialect::Registry };
-                self.desk.message(turn, &speaker, text)
-            }
-            _ => Ok(refused(conn, &Refusal::NotJson)),
+        let (Some(text), Some(socket)) = (text, self.sockets.get(conn)) else {
+            return Ok(refused(conn, &Refusal::NotJson));
+        };
+        let network = &socket.network;
+        let asked = if attest::may_be_asking(text) { self.porch.hear(turn, (conn, network), text) } else { None };
+        if let Some(actions) = asked {
+            return Ok(Work { actions, changed: vec![conn], ..Work::default() });
         }
+        let barred = self.porch.barred(conn, turn.now);
+        let speaker = Speaker { conn, code: None, network, dialect: Dialect::Registry, barred };
+        self.desk.message(turn, &speaker, text)
     }
 }
 
@@ -146,6 +159,19 @@ impl Object for RelayRegistry {
     fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault> {
         let work = self.leave(turn, conn)?;
         self.finish(turn, work, None)
+    }
+
+    fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        let Some((conn, told)) = self.porch.told(ticket, outcome, turn.now) else { return Ok(()) };
+        let words = Action::Send { conn, text: told.frame };
+        let Some((code, reason)) = told.close else {
+            let work = Work { actions: vec![words], changed: vec![conn], ..Work::default() };
+            return self.finish(turn, work, None);
+        };
+        let gone = self.leave(turn, conn)?;
+        self.finish(turn, gone, None)?;
+        turn.actions.extend([words, Action::Close { conn, code, reason }]);
+        Ok(())
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

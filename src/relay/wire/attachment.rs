@@ -71,21 +71,37 @@ fn parse_part(text: &str) -> Option<(Seat, Option<Peer>)> {
     Some((seat, Some(peer)))
 }
 
-/// A registry's attachment: the quota's state, the network, and the desk's part.
-#[must_use]
-pub fn encode(socket: &Socket<()>, part: &str) -> String {
-    format!("{} {} {part}", socket.free_at_us, socket.network.as_str())
+/// The first piece of a registry's attachment with a porch's part. One without begins with the quota's state, in digits.
+const WITH_PORCH: &str = "v2 ";
+
+/// What others keep with a registry's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts<'a> {
+    /// The porch, where sockets attest; without spaces.
+    pub porch: &'a str,
+    /// The desk.
+    pub desk: &'a str,
 }
 
-/// What [`encode`] wrote.
+/// A registry's attachment: the quota's state, the network, and the parts.
+#[must_use]
+pub fn encode(socket: &Socket<()>, Parts { porch, desk }: Parts<'_>) -> String {
+    format!("{WITH_PORCH}{} {} {porch} {desk}", socket.free_at_us, socket.network.as_str())
+}
+
+/// What [`encode`] wrote, or its predecessor, which knew no porch.
 ///
 /// Errors: [`Fault::Corrupt`] when this code did not write it.
-pub fn decode(attachment: &str) -> Result<(Socket<()>, &str), Fault> {
+pub fn decode(attachment: &str) -> Result<(Socket<()>, Parts<'_>), Fault> {
     let parse = || {
-        let mut members = attachment.splitn(3, ' ');
+        let (mut members, has_porch) = match attachment.strip_prefix(WITH_PORCH) {
+            Some(rest) => (rest.splitn(4, ' '), true),
+            None => (attachment.splitn(3, ' '), false),
+        };
         let free_at_us = members.next()?.parse().ok()?;
         let network: ClientNetwork = serde_json::from_str(&quote(members.next()?)).ok()?;
-        Some((Socket { dialect: (), network, free_at_us }, members.next()?))
+        let porch = if has_porch { members.next()? } else { "" };
+        Some((Socket { dialect: (), network, free_at_us }, Parts { porch, desk: members.next()? }))
     };
     parse().ok_or_else(|| Fault::Corrupt(String::from("a relay socket's attachment")))
 }

@@ -259,7 +259,8 @@ pub fn stream_end(stream_id: &str, channel: &str) -> String {
 /// The frame that answers a message which was not followed.
 #[must_use]
 pub fn error(refusal: &Refusal) -> String {
-    Object::new("error", 128).text("message", &sentence(refusal)).end()
+    let code = Some("NOT_ATTESTED").filter(|_| *refusal == Refusal::NotAttested);
+    Object::new("error", 128).text_if("code", code).text("message", &sentence(refusal)).end()
 }
 
 /// The words of edge-wire 2.2 and 2.3.
@@ -296,6 +297,7 @@ fn sentence(refusal: &Refusal) -> String {
         Refusal::FrameTooLarge => "Message too large",
         Refusal::UpstreamQueueFull => "Upstream queue is full. Please try again later.",
         Refusal::NotStreamOwner => "Only the channel owner can start a stream",
+        Refusal::NotAttested => "Attestation required",
     };
     fixed.to_owned()
 }

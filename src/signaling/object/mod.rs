@@ -1,6 +1,7 @@
-//! One Durable Object: one room, and the relay desk whose families today's clients speak on the same sockets. Parse,
-//! load, decide, commit, answer.
+//! One Durable Object: one room, the relay desk whose families today's clients speak on the same sockets, and the porch
+//! where those sockets attest. Parse, load, decide, commit, answer.
 
+mod attesting;
 mod relaying;
 
 use std::rc::Rc;
@@ -10,10 +11,12 @@ use super::guesses::{GuessLimits, Ledger, NetworkGuesses, Outcome};
 use super::message::{Dialect, Message};
 use super::room::{Room, Times};
 use super::store;
-use super::wire::attachment::{self, Kept};
+use super::wire::attachment::{self, Kept, Parts};
 use super::wire::encode::{encode, encode_refusal};
 use super::wire::parse::{Speaker, parse};
+use crate::attestation::{Porch, socket as attest};
 use crate::kernel::code::ErrorCode;
+use crate::kernel::errand::{self, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
 use crate::kernel::network::ClientNetwork;
@@ -31,13 +34,14 @@ use relaying::is_for_the_desk;
 /// The schema: the room's own tables, and the desk's from `migrations/relay_registry/`.
 pub const MIGRATIONS: &[Migration] = &[store::GUESSES, Migration { version: 2, name: "relay", sql: relay::SCHEMA }];
 
-/// A signaling room with its sockets, its ledger of tries and its relay desk.
+/// A signaling room with its sockets, its ledger of tries, its relay desk and its porch.
 #[derive(Debug)]
 pub struct SignalingRoom {
     sockets: Sockets<Dialect>,
     room: Room,
     ledger: Ledger,
     desk: RelayDesk,
+    porch: Porch,
     /// The part of each socket's attachment that messages alone do not change.
     tail_by_conn: ByConn<String>,
 }
@@ -46,8 +50,8 @@ pub struct SignalingRoom {
 enum Heard {
     /// The room's answer.
     Answered(Result<(), Refusal>),
-    /// The relay desk's work, not yet committed.
-    ByDesk(Work),
+    /// The work of the relay desk or the porch, not yet committed.
+    Elsewhere(Work),
 }
 
 /// When a message counts as a try for a code.
@@ -69,18 +73,20 @@ impl SignalingRoom {
         let (breaker, stored) = (store::read_breaker(sql)?, store::read_stored(sql)?);
         let mut sockets = Sockets::new(SocketLimits::of(signal));
         let mut tail_by_conn = ByConn::default();
-        let (mut records, mut parts) = (Vec::new(), Vec::with_capacity(restored.len()));
+        let (mut records, mut seated) = (Vec::new(), Vec::with_capacity(restored.len()));
+        let mut porch = Porch::new(settings.clone());
         for Restored { conn, attachment } in restored {
-            let Kept { socket, desk, record } = attachment::decode(&attachment)?;
+            let Kept { socket, parts, record } = attachment::decode(&attachment)?;
             sockets.restore(conn, socket);
-            parts.push((conn, desk.to_owned()));
+            seated.push((conn, parts.desk.to_owned()));
+            porch.restore(conn, parts.porch)?;
             tail_by_conn.insert(conn, attachment::tail(&attachment).to_owned());
             records.extend(record.map(|record| (conn, record)));
         }
         let times = Times { warning_ms: signal.pair_warning_ms, timeout_ms: signal.pair_timeout_ms };
         let ledger = Ledger::new(guess_limits(signal), settings.sweep_interval_ms, breaker, stored);
-        let desk = RelayDesk::load(&settings, sql, now, parts)?;
-        Ok(Self { sockets, room: Room::restore(times, records), ledger, desk, tail_by_conn })
+        let desk = RelayDesk::load(&settings, sql, now, seated)?;
+        Ok(Self { sockets, room: Room::restore(times, records), ledger, desk, porch, tail_by_conn })
     }
 
     /// Ends what is due, whether or not the alarm has rung in time.
@@ -104,7 +110,8 @@ impl SignalingRoom {
         changed.dedup();
         for conn in changed {
             if let Some(socket) = self.sockets.get(conn) {
-                let tail = attachment::encode_tail(socket, &self.desk.part(conn), self.room.record(conn));
+                let parts = Parts { desk: &self.desk.part(conn), porch: &self.porch.part(conn) };
+                let tail = attachment::encode_tail(socket, parts, self.room.record(conn));
                 self.tail_by_conn.insert(conn, tail);
                 self.attach(turn, conn);
             }
@@ -122,6 +129,7 @@ impl SignalingRoom {
     fn leave(&mut self, conn: Conn, effects: &mut Vec<Effect<'_>>) {
         self.room.leave(conn, effects);
         self.tail_by_conn.remove(&conn);
+        self.porch.close(conn);
         if let Some(network) = self.sockets.leave(conn) {
             self.ledger.leave(&network);
         }
@@ -148,7 +156,10 @@ impl SignalingRoom {
         match parse(speaker, text) {
             Ok(message) => self.follow(turn, conn, message, effects).map(Heard::Answered),
             Err(Refusal::UnknownType(kind)) if is_for_the_desk(&kind) => {
-                self.ask_desk(turn, (conn, dialect), text).map(Heard::ByDesk)
+                self.ask_desk(turn, (conn, dialect), text).map(Heard::Elsewhere)
+            }
+            Err(Refusal::UnknownType(kind)) if attest::handles(&kind) => {
+                Ok(self.ask_registry(turn, conn, text).map_or(Heard::Answered(Err(Refusal::NotJson)), Heard::Elsewhere))
             }
             Err(refusal) => Ok(Heard::Answered(Err(refusal))),
         }
@@ -195,7 +206,8 @@ impl SignalingRoom {
 
     fn greet(&mut self, turn: &mut Turn<'_>, conn: Conn, call: &Call, dialect: Dialect) -> Opening {
         let socket = Socket { dialect, network: call.client.clone(), free_at_us: 0 };
-        let tail = attachment::encode_tail(&socket, "", None);
+        self.porch.open(conn, call, turn.now);
+        let tail = attachment::encode_tail(&socket, Parts { desk: "", porch: &self.porch.part(conn) }, None);
         let attachment = attachment::encode(0, &tail);
         match self.sockets.admit(conn, socket) {
             Ok(()) => {
@@ -205,6 +217,7 @@ impl SignalingRoom {
                 }
             }
             Err(full) => {
+                self.porch.close(conn);
                 turn.actions.push(Action::Close { conn, code: 1013, reason: full.reason() });
             }
         }
@@ -293,7 +306,7 @@ impl Object for SignalingRoom {
         }
         let (answer, mut decided) = match self.hear(turn, (conn, dialect), frame, &mut effects)? {
             Heard::Answered(answer) => (answer, Work::default()),
-            Heard::ByDesk(work) => (Ok(()), work),
+            Heard::Elsewhere(work) => (Ok(()), work),
         };
         turn.commit(std::mem::take(&mut decided.statements))?;
         let keeps_quota = self.sockets.counts_messages() && answer != Err(Refusal::TooManyMessages);
@@ -311,6 +324,11 @@ impl Object for SignalingRoom {
     fn closed(&mut self, turn: &mut Turn<'_>, conn: Conn) -> Result<(), Fault> {
         let effects = self.begin(turn.now);
         self.end(turn, conn, effects)
+    }
+
+    fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: errand::Outcome) -> Result<(), Fault> {
+        let effects = self.begin(turn.now);
+        self.hear_registry(turn, (ticket, outcome), effects)
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

@@ -32,7 +32,8 @@ impl SignalingRoom {
     ) -> Result<Work, Fault> {
         let Some(socket) = self.sockets.get(conn) else { return Ok(Work::default()) };
         let code = self.room.record(conn).map(|record| &*record.identity.code);
-        let speaker = Speaker { conn, code, network: &socket.network, dialect: dialect_of(dialect) };
+        let barred = self.porch.barred(conn, turn.now);
+        let speaker = Speaker { conn, code, network: &socket.network, dialect: dialect_of(dialect), barred };
         self.desk.message(turn, &speaker, text)
     }
 

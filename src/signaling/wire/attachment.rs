@@ -5,8 +5,10 @@
 //! touching the rest.
 //!
 //! Limits, in UTF-16 units of two bytes, which is what the platform stores as soon as one character needs them: keys
-//! and names 3,330, twelve codes of 256, 24 partners of 19, the relay desk's part 504, numbers and marks 500; together
-//! 15.8 KB of 16,000.
+//! and names 3,330, twelve codes of 256, 24 partners of 19, the relay desk's part 504, the porch's 204, numbers and marks
+//! 370; together 15.9 KB of 16,000.
+//!
+//! Version 2, without the porch's piece, is still read: a socket may be older than the code.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -24,7 +26,10 @@ use crate::signaling::message::Dialect;
 use crate::signaling::room::{Link, Record, Request, Stage};
 
 /// The first piece: changes when the pieces do.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
+
+/// The version before, without the porch's piece.
+const VERSION_WITHOUT_PORCH: &str = "2";
 
 /// The part that changes with every message, in front of the part that does not.
 #[must_use]
@@ -41,9 +46,18 @@ pub fn tail(attachment: &str) -> &str {
     attachment.split_once(' ').map_or("", |(_, tail)| tail)
 }
 
-/// The part of an attachment that messages alone do not change. `desk` is what the relay desk keeps with the socket.
+/// What others keep with the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts<'a> {
+    /// The relay desk.
+    pub desk: &'a str,
+    /// The porch, where sockets attest.
+    pub porch: &'a str,
+}
+
+/// The part of an attachment that messages alone do not change.
 #[must_use]
-pub fn encode_tail(socket: &Socket<Dialect>, desk: &str, record: Option<&Record>) -> String {
+pub fn encode_tail(socket: &Socket<Dialect>, Parts { desk, porch }: Parts<'_>, record: Option<&Record>) -> String {
     let mut pieces = Pieces(String::with_capacity(128));
     pieces.text(VERSION);
     pieces.text(match socket.dialect {
@@ -52,6 +66,7 @@ pub fn encode_tail(socket: &Socket<Dialect>, desk: &str, record: Option<&Record>
     });
     pieces.text(socket.network.as_str());
     pieces.text(desk);
+    pieces.text(porch);
     if let Some(record) = record {
         pieces.record(record);
     }
@@ -105,8 +120,8 @@ impl Pieces {
 pub struct Kept<'a> {
     /// Its limits and its dialect.
     pub socket: Socket<Dialect>,
-    /// What the relay desk keeps.
-    pub desk: &'a str,
+    /// What others keep.
+    pub parts: Parts<'a>,
     /// What the room keeps, once it holds a code.
     pub record: Option<Record>,
 }
@@ -121,7 +136,8 @@ pub fn decode(text: &str) -> Result<Kept<'_>, Fault> {
 fn decode_parts(text: &str) -> Option<Kept<'_>> {
     let (free_at_us, tail) = text.split_once(' ')?;
     let mut reader = Reader(tail);
-    if reader.text()? != VERSION {
+    let version = reader.text()?;
+    if version != VERSION && version != VERSION_WITHOUT_PORCH {
         return None;
     }
     let dialect = match reader.text()? {
@@ -132,8 +148,9 @@ fn decode_parts(text: &str) -> Option<Kept<'_>> {
     let network = network(reader.text()?)?;
     let socket = Socket { dialect, network, free_at_us: free_at_us.parse().ok()? };
     let desk = reader.text()?;
+    let porch = if version == VERSION { reader.text()? } else { "" };
     let record = if reader.0.is_empty() { None } else { Some(reader.record()?) };
-    if reader.0.is_empty() { Some(Kept { socket, desk, record }) } else { None }
+    if reader.0.is_empty() { Some(Kept { socket, parts: Parts { desk, porch }, record }) } else { None }
 }
 
 fn network(text: &str) -> Option<ClientNetwork> {

@@ -90,7 +90,7 @@ struct AccessText {
     expires_in: Option<u64>,
 }
 
-/// The access token in an answer. One without a lifetime is used for a single round.
+/// The access token in an answer. One without a lifetime is used for as long as the shortest.
 ///
 /// Errors: what the answer means when there is none in it.
 pub fn parse_access(outcome: &Outcome, now: Timestamp) -> Result<Access, Verdict> {
