@@ -134,8 +134,6 @@ pub struct Invoice {
     pub what: String,
     /// Units: cents.
     pub amount: u64,
-    /// Whether it was paid.
-    pub is_paid: bool,
 }
 
 /// The name of a plan type or tier.

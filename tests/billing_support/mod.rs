@@ -130,7 +130,6 @@ impl Books for Tables {
             made_at: Timestamp::from_millis(1_799_000_000_000),
             what: String::from("Basic <plan>"),
             amount: 4_205,
-            is_paid: true,
         };
         Ok(if matches!(subject, Subject::Realm(_)) { vec![invoice] } else { Vec::new() })
     }

@@ -22,6 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::{Stage, body, call, settings};
+use waystation::billing;
 use waystation::kernel::errand::{Errand, Failure, Fetch, Fetched, Outcome, Ticket};
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{Answer, Call};
@@ -240,7 +241,9 @@ impl World {
 
     /// A request from outside, as far as it is answered without time passing.
     pub fn start(&mut self, call: &Call) -> Result<Reply, (Class, String, Ticket)> {
-        let (class, name) = match address(&self.settings, call) {
+        let is_page = billing::handles(call.operation);
+        let addressed = if is_page { billing::address(&self.settings, call) } else { address(&self.settings, call) };
+        let (class, name) = match addressed {
             Ok(place) => place,
             Err(reply) => return Ok(reply),
         };

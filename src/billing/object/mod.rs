@@ -40,6 +40,12 @@ pub const MIGRATIONS: &[Migration] = store::MIGRATIONS;
 /// The tables of a desk, for an object that hosts one beside its own and applies them under a number of its own.
 pub const SCHEMA: &str = store::SCHEMA;
 
+/// Forgets all billing users of a server and what waits for them, for an operator who removes the server.
+#[must_use]
+pub fn purge() -> Vec<Statement> {
+    store::PURGE.into_iter().map(Statement::plain).collect()
+}
+
 /// A letter, by which [`BillingDesk::told`] knows what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailId(pub u64);
@@ -67,7 +73,16 @@ pub enum Step {
 #[derive(Debug)]
 pub struct BillingDesk {
     settings: Rc<Settings>,
+    tables: Tables,
     due_at: Option<Timestamp>,
+}
+
+/// Whether the host's database has the desk's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    /// The host makes them with its first commit.
+    Absent,
+    Present,
 }
 
 /// Whether an operation is the desk's. `PushBilling` is not: the host authenticates its caller first, and uses
@@ -113,11 +128,17 @@ pub(super) const fn is_script(operation: Operation) -> bool {
 }
 
 impl BillingDesk {
+    /// A desk whose host has no tables yet, because nobody is registered there.
+    #[must_use]
+    pub const fn new(settings: Rc<Settings>) -> Self {
+        Self { settings, tables: Tables::Absent, due_at: None }
+    }
+
     /// The desk as it was.
     ///
     /// Errors: [`Fault`] when storage is not readable.
     pub fn load(settings: Rc<Settings>, sql: &dyn Sql) -> Result<Self, Fault> {
-        let mut desk = Self { settings, due_at: None };
+        let mut desk = Self::new(settings);
         desk.refresh(sql)?;
         Ok(desk)
     }
@@ -131,7 +152,7 @@ impl BillingDesk {
             Operation::BillingDevMail | Operation::BillingKeepMail => {
                 return self.developers(turn.sql, call).map(done);
             }
-            Operation::BillingCountMail => return Self::count_mail(turn.sql, turn.now, call).map(done),
+            Operation::BillingCountMail => return self.count_mail(turn.sql, turn.now, call).map(done),
             _ => {}
         }
         let Some(key) = &self.settings.push.transfer_key else {
@@ -170,7 +191,11 @@ impl BillingDesk {
             return Ok((missing.into_reply(&call.request_id), work));
         }
         if !is_keeping {
-            return Ok((answer::letters(&store::mail::kept_for_developers(sql)?), work));
+            let kept = match self.tables {
+                Tables::Present => store::mail::kept_for_developers(sql)?,
+                Tables::Absent => Vec::new(),
+            };
+            return Ok((answer::letters(&kept), work));
         }
         let letter = String::from_utf8_lossy(&call.body);
         work.statements.extend(store::mail::keep_for_developers(&letter));

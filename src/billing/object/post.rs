@@ -1,7 +1,7 @@
 //! Letters on their way. Each is a row until somebody has taken it, so that none is lost; some arrive twice.
 
 use super::counter::service_call;
-use super::{BillingDesk, MailId, Work};
+use super::{BillingDesk, MailId, Tables, Work};
 use crate::billing::link::LINK_KEPT_MS;
 use crate::billing::mail::{DAY_MS, Letter, TRY_MS, is_stale, pause_ms};
 use crate::billing::wire::{answer, letter};
@@ -83,6 +83,7 @@ impl BillingDesk {
     pub fn refresh(&mut self, sql: &dyn Sql) -> Result<(), Fault> {
         let forget_at = store::user::oldest(sql)?.map(|oldest| oldest.plus(LINK_KEPT_MS));
         let uncount_at = store::mail::oldest_count(sql)?.map(|oldest| oldest.plus(DAY_MS));
+        self.tables = Tables::Present;
         self.due_at = [store::mail::first_due(sql)?, forget_at, uncount_at].into_iter().flatten().min();
         Ok(())
     }

@@ -248,6 +248,8 @@ impl Event<'_> {
     /// Whoever the link in the path belongs to, while it works.
     pub(super) fn linked(&self) -> Result<(LinkKey, Preregistration), Stop> {
         let link = LinkKey::parse(self.key, self.param(0)).ok_or(Refusal::LinkUnknown)?;
+        // Where nobody is registered, nothing is stored.
+        self.books.server(self.sql)?.ok_or(Refusal::LinkUnknown)?;
         let prereg = store::user::by_key(self.sql, link.hash())?.ok_or(Refusal::LinkUnknown)?;
         if prereg.status == Status::Revoked {
             return Err(Refusal::LinkUnknown.into());

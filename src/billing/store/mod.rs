@@ -13,6 +13,10 @@ pub(super) const SCHEMA: &str = include_str!("../../../migrations/billing_desk/0
 /// Schema versions of an object that hosts nothing but a desk.
 pub(super) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "billing", sql: SCHEMA }];
 
+/// Forgets everybody.
+pub(super) const PURGE: [&str; 3] =
+    ["DELETE FROM billing_user", "DELETE FROM billing_preregistration", "DELETE FROM billing_mail"];
+
 fn single(rows: &[Row]) -> Result<&Row, Fault> {
     rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))
 }

@@ -210,14 +210,13 @@ pub(crate) fn invoices(frame: &Frame<'_>, invoices: &[Invoice]) -> Reply {
         return frame.close("Invoices", main.markup("<p>There are no invoices.</p>"));
     }
     let mut main = main.markup(
-        "<table><thead><tr><th scope=\"col\">Date</th><th scope=\"col\">For</th><th scope=\"col\">Amount</th>\
-         <th scope=\"col\">State</th></tr></thead><tbody>",
+        "<table><thead><tr><th scope=\"col\">Date</th><th scope=\"col\">For</th><th scope=\"col\">Amount</th></tr>\
+         </thead><tbody>",
     );
     for invoice in invoices {
         let amount = format!("${}.{:02}", invoice.amount / 100, invoice.amount % 100);
         main = main.markup("<tr><td>").text(&day(&invoice.made_at.to_iso())).markup("</td><td>").text(&invoice.what);
-        main = main.markup("</td><td>").text(&amount).markup("</td><td>");
-        main = main.markup(if invoice.is_paid { "Paid" } else { "Open" }).markup("</td></tr>");
+        main = main.markup("</td><td>").text(&amount).markup("</td></tr>");
     }
     frame.close("Invoices", main.markup("</tbody></table>"))
 }

@@ -35,10 +35,11 @@ impl RemoteServer {
         learned: &Learned,
     ) -> Result<Reply, Halt> {
         let now = turn.now;
-        let wish = parse_access(call)?;
+        // Without pages elsewhere, ours are meant.
         let Some(pages) = self.settings.push.billing_pages_url.clone() else {
-            return Err(Refusal::NotConfigured { setting: "PUSH_BILLING_PAGES_URL" }.into());
+            return self.own_pages(turn, call, learned);
         };
+        let wish = parse_access(call)?;
         let Some(key) = self.settings.push.transfer_key.clone() else {
             return Err(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" }.into());
         };

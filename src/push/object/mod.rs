@@ -14,6 +14,7 @@ mod index;
 mod learn;
 mod notify;
 mod operator;
+mod owners;
 mod permit;
 mod sealed;
 
@@ -36,6 +37,8 @@ use super::store;
 use super::uuid::Uuid;
 use super::wire::envelope;
 use super::wire::service::{self, Name, NameKind};
+use crate::billing::mail::Permit;
+use crate::billing::{self as billing_desk, BillingDesk, MailId};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::{Migration, migrate, schema_version, steps};
@@ -90,6 +93,8 @@ enum UnderWay {
     Access,
     Announcing(Timestamp),
     TellingEvent(i64),
+    AtDesk(Box<Call>),
+    Letter(MailId),
 }
 
 /// Whether the database has tables.
@@ -114,6 +119,7 @@ pub struct RemoteServer {
     courier: Courier,
     duties: Duties,
     chores: Chores,
+    desk: BillingDesk,
     sweep_at: Option<Timestamp>,
 }
 
@@ -144,12 +150,14 @@ impl RemoteServer {
             courier: Courier::new(&settings, last(store::queue::last_delivery)? + 1),
             duties: Duties::new(last(store::queue::last_duty)? + 1),
             chores: Chores::default(),
+            desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
             settings,
         };
         if is_there {
             object.refresh(sql, now)?;
             object.chores.refresh_sweep(sql, now)?;
+            object.refresh_desk(sql)?;
         }
         Ok(object)
     }
@@ -218,6 +226,7 @@ impl RemoteServer {
     fn dress(&self, now: Timestamp, call: &Call, learned: &Learned, reply: Reply) -> Reply {
         let is_open =
             matches!(call.operation, Operation::PushServerRegister | Operation::Probe) || is_operators(call.operation);
+        let is_open = is_open || billing_desk::handles(call.operation);
         if is_open || call.principal == Principal::Service {
             return reply;
         }
@@ -241,6 +250,7 @@ impl RemoteServer {
                 }
                 self.serve(turn, call)?
             }
+            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, Permit::Unasked),
             Operation::PushServerRegister => self.register(turn, call, learned)?,
             Operation::PushBillingEvent => self.billing_event(turn, call)?,
             operation if needed(operation).is_some() => self.operate(turn, call, learned)?,
@@ -406,6 +416,8 @@ impl Object for RemoteServer {
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
             Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
+            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, &call, &outcome),
+            Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
             Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),
             Some(UnderWay::Learning(pending)) => {
                 let Pending { call, mut learned, question } = *pending;
@@ -427,11 +439,14 @@ impl Object for RemoteServer {
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        if self.server.is_none() {
-            return Ok(());
-        }
         let now = turn.now;
         let mut batch = Vec::new();
+        self.ring_desk(turn, &mut batch)?;
+        if self.server.is_none() {
+            // It only counts letters, or keeps them for a developer.
+            turn.commit(batch)?;
+            return self.refresh_desk(turn.sql);
+        }
         self.resume_deliveries(turn, 0, &mut batch)?;
         self.resume_duties(turn, 0, &mut batch)?;
         if self.sweep_at.is_some_and(|at| at <= now) {
@@ -447,12 +462,14 @@ impl Object for RemoteServer {
         self.pump(turn, &mut batch)?;
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
+        self.refresh_desk(turn.sql)?;
         self.chores.refresh_sweep(turn.sql, sweep_from)?;
         self.answer_ripe(turn)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at]
+        let desk = self.desk.deadline();
+        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at, desk]
             .into_iter()
             .flatten()
             .min()

@@ -218,6 +218,7 @@ impl RemoteServer {
         let mut batch = vec![store::server::put(&server, now), operations::set_removed(now)];
         batch.push(note(&because(Event::Scrubbed, reason), actor, now));
         batch.extend(operations::remove_rest());
+        batch.extend(crate::billing::purge());
         self.server = Some(server);
         if let Some(hostname) = hostname {
             self.owe(turn, NameKind::Hostname, hostname, DutyAct::Release, &mut batch)?;
