@@ -15,7 +15,7 @@
 //! | `POST push/e2ee/notify` | notifications that we cannot read |
 //! | `GET push/e2ee/public_keys` | the keys to seal for, and for Web Push subscriptions |
 //! | `POST server/analytics`, `GET server/analytics/status` | organizations, counts and audit rows; how far they are |
-//! | `POST server/billing` | a link with which an owner signs in ([`access`]) |
+//! | `POST server/billing` | a link with which an owner signs in: to pages elsewhere ([`access`]), or to ours ([`crate::billing`]) |
 //!
 //! Operators' routes are under `/v1/push/`: [`role::NEEDED`] says who may do what.
 //!
