@@ -64,6 +64,7 @@ const waystation :Workerd.Worker = (
     (name = "APNS_KEY_ID", fromEnvironment = "APNS_KEY_ID"),
     (name = "APNS_TEAM_ID", fromEnvironment = "APNS_TEAM_ID"),
     (name = "DATA_KEY", fromEnvironment = "DATA_KEY"),
+    (name = "MAIL_WEBHOOK_SECRET", fromEnvironment = "MAIL_WEBHOOK_SECRET"),
     # Variables
     (name = "ENVIRONMENT", fromEnvironment = "ENVIRONMENT"),
     (name = "DEV_MODE", fromEnvironment = "DEV_MODE"),
@@ -111,6 +112,9 @@ const waystation :Workerd.Worker = (
     (name = "APNS_BASE_URL", fromEnvironment = "APNS_BASE_URL"),
     (name = "DNS_QUERY_URL", fromEnvironment = "DNS_QUERY_URL"),
     (name = "BILLING_HOST", fromEnvironment = "BILLING_HOST"),
+    (name = "BILLING_TERMS_VERSION", fromEnvironment = "BILLING_TERMS_VERSION"),
+    (name = "BILLING_TERMS_URL", fromEnvironment = "BILLING_TERMS_URL"),
+    (name = "MAIL_WEBHOOK_URL", fromEnvironment = "MAIL_WEBHOOK_URL"),
     (name = "FLEET_HEARTBEAT_MS", fromEnvironment = "FLEET_HEARTBEAT_MS"),
   ],
 );

@@ -1,6 +1,7 @@
 //! Waystation: the meeting place at the edge for peer-to-peer apps and self-hosted fleets.
 
 pub mod attestation;
+pub mod billing;
 pub mod bootstrap;
 pub mod front;
 pub mod kernel;

@@ -6,11 +6,11 @@ use waystation::front::enter::{Entered, Refused, Step, enter};
 use waystation::front::finish::finish;
 use waystation::front::head::{Head, Method, Wish};
 use waystation::front::limiter::Standing;
-use waystation::front::routes::{Dialect, ROUTES, Route, Who};
+use waystation::front::routes::{Dialect, ROUTES, Room, Route, To, Who};
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::Principal;
 use waystation::kernel::operation::Operation;
-use waystation::kernel::reply::Reply;
+use waystation::kernel::reply::{Media, Reply};
 use waystation::kernel::settings::{SettingProblem, Settings, parse};
 use waystation::kernel::time::Timestamp;
 
@@ -29,11 +29,13 @@ fn settings(pairs: &[(&str, &str)]) -> Settings {
 fn head(method: Method, path: &str) -> Head {
     Head {
         method,
+        base: String::from("https://edge.example"),
         path: path.to_owned(),
         query: String::new(),
         wish: Wish::Answer,
         client: ClientNetwork::unknown(),
         origin: None,
+        cookie: None,
         authorization: None,
         if_none_match: None,
         if_match: None,
@@ -83,10 +85,10 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
             let allowed = match route.who {
                 Who::Anyone | Who::RegistryWriterOrOwner => true,
                 // Judged by the identities, when the body is read.
-                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer => true,
+                Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer | Who::BillingUser => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
-                Who::Operator => name == "operator",
+                Who::Operator | Who::PushOperator => name == "operator",
             };
             let expected = if allowed { 200 } else { 401 };
             assert_eq!(status(&request, &settings), expected, "{:?} as {name}", route.template);
@@ -325,4 +327,88 @@ fn clients_are_told_their_limit_and_when_to_come_back() {
     let refused = Standing::Refused { limit: 600, retry_after_s: 7 };
     let (_, headers, _) = finished(Reply::empty(429), &head(Method::Get, "/"), refused);
     assert_eq!((value(&headers, "Retry-After"), value(&headers, "RateLimit")), (Some("7"), Some("\"client\";r=0;t=7")));
+}
+
+#[test]
+fn pages_are_refused_as_pages() {
+    let settings = settings(SECRETS);
+    for path in ["/realm/x", "/serverlogin/nothing/here/x", "/remote-billing-login/a/b/c/d", "/billing/x", "/server/"] {
+        let refused = go(&head(Method::Get, path), &settings).unwrap_err();
+        let reply = refuse(refused.problem, dialect_of(refused.route, path), "r-<1>");
+        assert_eq!((reply.status, reply.media), (404, Media::Html), "{path}");
+        assert!(reply.body.contains("r-&lt;1&gt;") && reply.header("Content-Security-Policy").is_some());
+    }
+    let refused = go(&head(Method::Delete, "/serverlogin/"), &settings).unwrap_err();
+    let reply = refuse(refused.problem, dialect_of(refused.route, "/serverlogin/"), "r-1");
+    assert_eq!((reply.status, reply.header("Allow")), (405, Some("GET, HEAD, POST, OPTIONS")));
+    let refused = go(&head(Method::Get, "/json/realm/x/billing/plan"), &settings).unwrap_err();
+    let reply = refuse(refused.problem, dialect_of(refused.route, "/json/realm/x/billing/plan"), "r-1");
+    assert_eq!((reply.status, reply.media, reply.header("Allow")), (405, Media::Json, Some("PATCH, OPTIONS")));
+}
+
+#[test]
+fn slashes_at_the_end_of_pages_count() {
+    let settings = settings(SECRETS);
+    for (path, status_wanted) in [
+        ("/serverlogin/", 200),
+        ("/serverlogin", 404),
+        ("/realm/x/plans/", 200),
+        ("/realm/x/plans", 404),
+        ("/remote-billing-login/x", 200),
+        ("/remote-billing-login/x/", 404),
+        ("/remote-billing-login/do_confirm/x", 200),
+        ("/serverlogin/deactivate", 200),
+    ] {
+        assert_eq!(status(&head(Method::Get, path), &settings), status_wanted, "{path}");
+    }
+}
+
+#[test]
+fn looking_at_a_page_by_head_uses_no_link_up() {
+    let settings = settings(SECRETS);
+    let rows = ROUTES.iter().filter(|route| route.dialect == Dialect::Page && route.method == Method::Get);
+    let mut seen = 0;
+    for route in rows {
+        let Step::Answer(reply) = go(&head(Method::Head, &example(route)), &settings).unwrap().step else {
+            panic!("{} asks an object", route.template)
+        };
+        assert_eq!((reply.status, reply.body.as_str()), (200, ""));
+        seen += 1;
+    }
+    assert!(seen >= 7, "{seen}");
+}
+
+#[test]
+fn cookies_reach_the_billing_room_and_nobody_else() {
+    let settings = settings(SECRETS);
+    for route in ROUTES {
+        let request = Head {
+            wish: route.wish,
+            cookie: Some(String::from("a=b")),
+            origin: Some(String::from("https://app.example")),
+            authorization: Some(String::from("Bearer admin")),
+            ..head(route.method, &example(route))
+        };
+        let call = match go(&request, &settings).map(|entered| entered.step) {
+            Ok(Step::Object { call, .. } | Step::Room { call, .. } | Step::Overview { call }) => call,
+            Ok(Step::EveryClass { call }) => call,
+            Ok(Step::Answer(_)) | Err(_) => continue,
+        };
+        let wanted = route.to == To::Room(Room::Billing) || route.operation == Operation::PushBilling;
+        assert_eq!(call.browser.is_some(), wanted, "{}", route.template);
+        if let Some(browser) = call.browser {
+            assert_eq!(browser.base, "https://edge.example");
+            assert_eq!(
+                (browser.cookie.as_deref(), browser.origin.as_deref()),
+                (Some("a=b"), Some("https://app.example"))
+            );
+        }
+    }
+}
+
+#[test]
+fn other_pages_may_ask_to_patch() {
+    let (_, headers, _) = finished(Reply::empty(200), &head(Method::Options, "/"), Standing::Off);
+    assert!(value(&headers, "Access-Control-Allow-Methods").unwrap().split(", ").any(|name| name == "PATCH"));
+    assert_eq!((Method::parse("PATCH"), Method::Patch.name()), (Method::Patch, "PATCH"));
 }

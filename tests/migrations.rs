@@ -18,7 +18,7 @@ use waystation::kernel::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const CLASSES: [(&str, &[Migration]); 10] = [
+const CLASSES: [(&str, &[Migration]); 11] = [
     ("SignalingRoom", waystation::signaling::object::MIGRATIONS),
     ("RelayRegistry", waystation::relay::MIGRATIONS),
     ("ServerRegistry", waystation::bootstrap::MIGRATIONS),
@@ -29,6 +29,7 @@ const CLASSES: [(&str, &[Migration]); 10] = [
     ("PartyDirectory", waystation::parties::PartyDirectory::MIGRATIONS),
     ("RemoteServer", waystation::push::MIGRATIONS),
     ("PushDirectory", waystation::push::DIRECTORY_MIGRATIONS),
+    ("BillingDesk", waystation::billing::MIGRATIONS),
 ];
 
 /// The statements that would make the database's tables and indices.

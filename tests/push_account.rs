@@ -307,7 +307,7 @@ fn call_without_body() -> Call {
 #[test]
 fn a_server_has_so_many_requests_a_window_and_is_told() {
     let mut world = World::with(&[("PUSH_RATE_LIMIT", "3/60")]);
-    world.register(UUID_A);
+    world.send(&registration(UUID_A, "chat.example.org"));
     for remaining in ["2", "1", "0"] {
         let reply = world.send(&ping(basic(UUID_A, &key('k'))));
         accepted(&reply);

@@ -16,6 +16,7 @@ export const SECRETS = [
   "APNS_KEY_ID",
   "APNS_TEAM_ID",
   "DATA_KEY",
+  "MAIL_WEBHOOK_SECRET",
 ];
 
 export const VARIABLES = [
@@ -65,6 +66,9 @@ export const VARIABLES = [
   "APNS_BASE_URL",
   "DNS_QUERY_URL",
   "BILLING_HOST",
+  "BILLING_TERMS_VERSION",
+  "BILLING_TERMS_URL",
+  "MAIL_WEBHOOK_URL",
   "FLEET_HEARTBEAT_MS",
 ];
 

@@ -7,6 +7,9 @@ use crate::kernel::reply::Problem;
 use crate::kernel::secret::Secret;
 use crate::kernel::settings::Settings;
 
+/// What operators' tokens begin with.
+const OPERATOR_TOKEN: &str = "wop_";
+
 /// The caller of an operation that only `who` may call.
 ///
 /// Errors: 401 without the right credentials; 503 when the secret that would prove them is not configured, because a
@@ -15,9 +18,14 @@ pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> 
     let bearer = authorization.and_then(bearer_of);
     match who {
         // Peers' tokens and servers' keys are judged by objects, once the body is read.
-        Who::Anyone | Who::Peer | Who::PeerOrLater | Who::RemoteServer => Ok(Principal::Anonymous),
+        Who::Anyone | Who::Peer | Who::PeerOrLater | Who::RemoteServer | Who::BillingUser => Ok(Principal::Anonymous),
         Who::PeerOrRegistryWriter => Ok(credential_holder(bearer, settings).unwrap_or(Principal::Anonymous)),
         Who::Operator => {
+            holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
+        }
+        // An operator's token is judged by an object; anything else must be the secret.
+        Who::PushOperator if bearer.is_some_and(|token| token.starts_with(OPERATOR_TOKEN)) => Ok(Principal::Anonymous),
+        Who::PushOperator => {
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
         }
         Who::Ci => holder(bearer, settings.attest.ci_upload_secret.as_ref(), "CI upload not configured")

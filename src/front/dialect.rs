@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::routes::{Dialect, Route};
 use crate::kernel::code::ErrorCode;
+use crate::kernel::html::{self, Html};
 use crate::kernel::reply::{Media, Problem, Reply};
 
 /// Whose paths begin like this: requests for paths that do not exist are refused in that envelope too.
@@ -12,6 +13,12 @@ const PREFIXES: &[(&str, Dialect)] = &[
     ("/parties/", Dialect::Detail),
     ("/auth/", Dialect::Detail),
     ("/relays/", Dialect::Detail),
+    ("/json/", Dialect::Push),
+    ("/remote-billing-login/", Dialect::Page),
+    ("/serverlogin/", Dialect::Page),
+    ("/realm/", Dialect::Page),
+    ("/server/", Dialect::Page),
+    ("/billing/", Dialect::Page),
 ];
 
 /// The envelope for a request: that of its row, or of its neighbours.
@@ -31,7 +38,23 @@ pub fn refuse(problem: Problem, dialect: Dialect, request_id: &str) -> Reply {
             Reply { media: Media::Json, body, ..problem.into_reply(request_id) }
         }
         Dialect::Push => push(problem, request_id),
+        Dialect::Page => page(problem, request_id),
     }
+}
+
+/// A page with the sentence, and the request's id for whoever asks for help.
+fn page(problem: Problem, request_id: &str) -> Reply {
+    let main = Html::new()
+        .markup("<h1>")
+        .text(problem.code.row().title)
+        .markup("</h1><p>")
+        .text(&problem.sentence)
+        .markup("</p><p><small>")
+        .text(request_id)
+        .markup("</small></p>");
+    let (status, headers) = (problem.status.unwrap_or(problem.code.row().status), problem.headers);
+    let page = html::page(status, problem.code.row().title, main);
+    headers.into_iter().fold(page, |page, (name, value)| page.with_header(name, value))
 }
 
 /// Source: `push-bouncer` 1.2 and 1.5. A wrong method has no `code`, and names the methods that there are.

@@ -114,9 +114,11 @@ pub const fn who(who: Who) -> &'static str {
         Who::RegistryWriterOrOwner => "Needs the registry's bearer token, or a signature by the server's own key.",
         Who::Ci => "Needs the CI upload token.",
         Who::Operator => "Needs an operator's token.",
+        Who::PushOperator => "Needs the operator's secret, or a token made with it.",
         Who::Peer => "Needs a peer's token.",
         Who::PeerOrRegistryWriter => "Needs a peer's token, or the registry's bearer token.",
         Who::RemoteServer => "Needs the Basic credentials of a registered server.",
+        Who::BillingUser => "Needs the session of a billing user.",
         Who::PeerOrLater => "Needs a peer's token, at once or in the first message.",
     }
 }

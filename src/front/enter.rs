@@ -10,9 +10,9 @@ use super::head::{Head, Method, Wish};
 use super::routes::{Dialect, Room, Route, To};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
-use crate::kernel::object::{Call, Principal};
+use crate::kernel::object::{Browser, Call, Principal};
 use crate::kernel::operation::{Class, Operation};
-use crate::kernel::reply::{Problem, Reply};
+use crate::kernel::reply::{Media, Problem, Reply};
 use crate::kernel::settings::{SettingProblem, Settings};
 use crate::kernel::time::Timestamp;
 
@@ -80,6 +80,11 @@ pub fn enter(
         Err(refused) => return Ok(Err(refused)),
     };
     let route = Some(found.route);
+    // Nobody looks at a page by HEAD, and following a link may use it up.
+    if found.route.dialect == Dialect::Page && head.method == Method::Head {
+        let reply = Reply { media: Media::Html, ..Reply::empty(200) };
+        return Ok(Ok(Entered { route, step: Step::Answer(reply) }));
+    }
     if found.route.operation == Operation::Health {
         return Ok(Ok(Entered { route, step: Step::Answer(about::health(now)?) }));
     }
@@ -137,6 +142,12 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Step, Problem
     Ok(step)
 }
 
+/// What the browser sent beside, for those that sign in by it or make links.
+fn browser(head: &Head, route: &Route) -> Option<Browser> {
+    let is_asked_for = route.to == To::Room(Room::Billing) || route.operation == Operation::PushBilling;
+    is_asked_for.then(|| Browser { base: head.base.clone(), cookie: head.cookie.clone(), origin: head.origin.clone() })
+}
+
 fn call(head: &Head, found: Found, principal: Principal) -> Call {
     let bearer = head.authorization.as_deref().and_then(bearer_of);
     let is_ours = found.route.dialect == Dialect::Ours;
@@ -153,6 +164,7 @@ fn call(head: &Head, found: Found, principal: Principal) -> Call {
         authorization: head.authorization.clone().filter(|_| !is_ours && principal == Principal::Anonymous),
         content_type: head.content_type.clone().filter(|_| !is_ours),
         idempotency_key: head.idempotency_key.clone(),
+        browser: browser(head, found.route),
         caller: None,
         body: Vec::new(),
     }

@@ -23,7 +23,7 @@ pub const CONSTANT_HEADERS: &[(&str, &str)] = &[
 
 /// What a browser is told about calls from other origins, beside `Access-Control-Allow-Origin`.
 const CORS_HEADERS: &[(&str, &str)] = &[
-    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
         "Content-Type, Authorization, If-Match, If-None-Match, Idempotency-Key, X-Request-Id",

@@ -10,6 +10,7 @@ pub enum Method {
     Head,
     Post,
     Put,
+    Patch,
     Delete,
     Options,
     Other,
@@ -24,6 +25,7 @@ impl Method {
             "HEAD" => Self::Head,
             "POST" => Self::Post,
             "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             "OPTIONS" => Self::Options,
             _ => Self::Other,
@@ -38,6 +40,7 @@ impl Method {
             Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Other => "OTHER",
@@ -59,6 +62,8 @@ pub enum Wish {
 pub struct Head {
     /// The method.
     pub method: Method,
+    /// Scheme and host as sent, without a slash at the end.
+    pub base: String,
     /// The path as sent, percent escapes included.
     pub path: String,
     /// The query as sent, without `?`.
@@ -69,6 +74,8 @@ pub struct Head {
     pub client: ClientNetwork,
     /// The `Origin` header.
     pub origin: Option<String>,
+    /// The `Cookie` header.
+    pub cookie: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
     /// The `If-None-Match` header.

@@ -58,11 +58,12 @@ const fn name_of(level: LogLevel) -> &'static str {
 
 const fn role_of(route: Option<&Route>) -> &'static str {
     match route {
-        Some(Route { who: Who::Operator, .. }) => "operator",
+        Some(Route { who: Who::Operator | Who::PushOperator, .. }) => "operator",
         Some(Route { who: Who::Ci, .. }) => "ci",
         Some(Route { who: Who::RegistryWriter | Who::RegistryWriterOrOwner, .. }) => "registry",
         Some(Route { who: Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter, .. }) => "peer",
         Some(Route { who: Who::RemoteServer, .. }) => "server",
+        Some(Route { who: Who::BillingUser, .. }) => "owner",
         Some(Route { who: Who::Anyone, .. }) | None => "anyone",
     }
 }

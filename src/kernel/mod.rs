@@ -9,6 +9,7 @@ pub mod code;
 pub mod entropy;
 pub mod errand;
 pub mod fault;
+pub mod html;
 pub mod json;
 pub mod keys;
 pub mod migration;

@@ -94,12 +94,28 @@ pub struct Call {
     /// The `Idempotency-Key` header as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What a browser sent beside, where a page is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<Browser>,
     /// Which one of its kind the principal is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
     /// The body, at most as long as the route allows. Travels beside the head, not in it.
     #[serde(skip)]
     pub body: Vec<u8>,
+}
+
+/// What a browser says beside a request: where it thinks it is, what it keeps for us, and whose page sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Browser {
+    /// Scheme and host that the request was sent to, without a slash at the end.
+    pub base: String,
+    /// The `Cookie` header as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    /// The `Origin` header as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// A WebSocket message as it came.

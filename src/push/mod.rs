@@ -14,13 +14,18 @@
 //! | `POST push/e2ee/register`, `push/e2ee/unregister` | devices that sealed their token for us |
 //! | `POST push/e2ee/notify` | notifications that we cannot read |
 //! | `GET push/e2ee/public_keys` | the keys to seal for, and for Web Push subscriptions |
-//! | `POST server/analytics` | of the upload only `realms` is kept so far; the other tables are read for their form |
+//! | `POST server/analytics`, `GET server/analytics/status` | organizations, counts and audit rows; how far they are |
+//! | `POST server/billing` | a link with which an owner signs in: to pages elsewhere ([`access`]), or to ours ([`crate::billing`]) |
+//!
+//! Operators' routes are under `/v1/push/`: [`role::NEEDED`] says who may do what.
 //!
 //! # Where the state lives
 //!
 //! One `RemoteServer` object per server, named by its uuid: its keys' hashes, organizations, devices, and the queue of what no
 //! provider has taken yet. Sixteen `PushDirectory` objects, sharded by the hash of kind and name ([`directory::shard`]): who
-//! holds a host name, an organization or a token's hash, and what each client network has used up.
+//! holds a host name, an organization or a token's hash, and what each client network has used up. Two more objects of that
+//! class: `index`, a row per server for operators' lists, told by the servers themselves, and `operators`, the hashes of
+//! operators' tokens.
 //!
 //! # Invariants
 //!
@@ -31,26 +36,45 @@
 //! - Whoever was never registered leaves no row and no alarm.
 //! - A name is reserved before it is used. A reservation without an answer is settled by asking the server that made it.
 //! - Keys are kept as hashes; a new key is shown once.
-//! - Whether a request may push is decided in one place, [`permission`], which allows everything until plans are known.
+//! - Whether a request may push is decided in one place, [`permission`].
+//! - One upload is one transaction with a high-water mark per table ([`upload`]): of twenty at once none is lost or doubled. An
+//!   empty list of organizations deletes nothing unless it is repeated an hour later ([`realm_sync`]).
+//! - Audit entries of ours are added and never changed or removed; every change of a plan is one, with its old and new value.
+//! - A customer has at most one live plan; the database itself refuses a second.
 
+pub mod access;
+pub mod audit;
 pub mod contact;
+pub mod count;
 pub mod credential;
+pub mod cycle;
 pub mod device;
 pub mod directory;
+pub mod headcount;
 pub mod hostname;
+pub mod ledger;
 pub mod object;
+pub mod operate;
+pub mod owner;
 pub mod permission;
+pub mod plan;
+pub mod plan_move;
 pub mod provider;
 pub mod queue;
 pub mod rate;
 pub mod realm;
+pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
+pub mod role;
 pub mod sealed;
 pub mod sealed_device;
-mod store;
+pub mod store;
+pub mod tier;
 pub mod transfer;
+pub mod upload;
 pub mod uuid;
+pub mod webhook;
 pub mod wire;
 
 use crate::kernel::object::Call;
@@ -59,11 +83,27 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use credential::parse_basic;
 use directory::shard;
+pub use object::door;
 pub use object::{DIRECTORY_MIGRATIONS, MIGRATIONS, PushDirectory, RemoteServer};
+use operate::OperationError;
 use refusal::Refusal;
+use uuid::Uuid;
 use wire::request::{parse_challenge, parse_registration, parse_transfer};
 use wire::service::NameKind;
 use wire::{answer, envelope};
+
+/// Operators' operations whose first parameter is an organization, wherever it is.
+const fn is_realms(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::OperatorRealm
+            | Operation::OperatorRealmPlan
+            | Operation::OperatorRealmMove
+            | Operation::OperatorRealmAudit
+            | Operation::OperatorRealmCounts
+            | Operation::OperatorRealmInvoices
+    )
+}
 
 /// The object that a call from outside goes to, or its answer where no object is needed: refusals that need no storage, and
 /// the public keys.
@@ -93,6 +133,20 @@ pub fn address(settings: &Settings, call: &Call) -> Result<(Class, String), Repl
         }
         Operation::PushTransferBegin | Operation::PushTransferVerify => {
             Err(refused(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" }))
+        }
+        Operation::OperatorServers | Operation::OperatorMetrics => Ok((Class::PushDirectory, object::INDEX.to_owned())),
+        Operation::OperatorTokenCreate | Operation::OperatorTokens | Operation::OperatorTokenRevoke => {
+            Ok((Class::PushDirectory, object::door::OPERATORS.to_owned()))
+        }
+        operation if operation == Operation::PushBillingEvent || role::needed(operation).is_some() => {
+            let unknown = |error| wire::operator::refused(&Refusal::Operation(error), &call.request_id);
+            let uuid = call.params.first().and_then(|text| Uuid::parse(text));
+            match (uuid, is_realms(operation)) {
+                (Some(uuid), true) => Ok(directory(NameKind::Realm, uuid.as_str())),
+                (Some(uuid), false) => Ok((Class::RemoteServer, uuid.to_string())),
+                (None, true) => Err(unknown(OperationError::NoRealm)),
+                (None, false) => Err(unknown(OperationError::NoServer)),
+            }
         }
         _ => {
             let uncached = |refusal: Refusal| envelope::uncached(refused(refusal));

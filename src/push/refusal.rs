@@ -1,6 +1,8 @@
 //! Why a request is refused, in this dialect's terms. The sentences and codes are in `wire::envelope`.
 
+use super::operate::OperationError;
 use super::provider::legacy::LegacyError;
+use super::upload::UploadError;
 
 /// Where in a request a value stands.
 ///
@@ -143,6 +145,13 @@ pub enum Refusal {
     ForeignRealm,
     UnknownRealm,
     DuplicateRealm,
+    // Uploads.
+    Upload(UploadError),
+    // Plans.
+    LivePlan,
+    Reconcile,
+    // Operators.
+    Operation(OperationError),
     // Sending.
     Legacy(LegacyError),
     BasePayload,
@@ -169,6 +178,21 @@ pub enum Refusal {
 impl From<ParameterError> for Refusal {
     fn from(error: ParameterError) -> Self {
         Self::Parameter(error)
+    }
+}
+
+impl From<UploadError> for Refusal {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooManyRows { retry_after_ms } => Self::RateLimited { retry_after_ms },
+            error => Self::Upload(error),
+        }
+    }
+}
+
+impl From<OperationError> for Refusal {
+    fn from(error: OperationError) -> Self {
+        Self::Operation(error)
     }
 }
 

@@ -394,12 +394,15 @@ fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head
     let mut line = || lines.next().filter(|line| !line.is_empty());
     let method = Method::parse(line().unwrap_or_default());
     let url = line().unwrap_or_default();
-    let target = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let target = target.find('/').and_then(|at| target.get(at..)).unwrap_or("/");
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let path_at = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
+    let (base, target) = url.split_at_checked(path_at).unwrap_or((url, ""));
+    let target = if target.is_empty() { "/" } else { target };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let wants_socket = line().is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
     Head {
         method,
+        base: base.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
         wish: if wants_socket { Wish::Socket } else { Wish::Answer },
@@ -415,6 +418,7 @@ fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head
             .and_then(accept_request_id)
             .map_or_else(|| with_memory(limit, Memory::next_request_id), str::to_owned),
         trace_id: line().and_then(trace_id).map(str::to_owned),
+        cookie: line().map(str::to_owned),
     }
 }
 

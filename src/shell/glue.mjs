@@ -59,6 +59,7 @@ export function readHead(request, clientAddressHeader) {
     writes ? get("content-length") : "",
     get("x-request-id"),
     get("traceparent"),
+    get("cookie"),
   ].join("\n");
 }
 

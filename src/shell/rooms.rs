@@ -5,6 +5,7 @@ use wasm_bindgen::JsValue;
 
 use super::ambient;
 use super::fetch::{call_once, with_memory};
+use crate::billing;
 use crate::front::routes::{Room, Route, Who};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::Call;
@@ -24,6 +25,7 @@ pub(super) async fn find(
 ) -> Result<Result<(Class, String, Call), Reply>, Fault> {
     match room {
         Room::Parties => find_party(env, settings, route, call).await,
+        Room::Billing => Ok(billing::address(settings, &call).map(|(class, name)| (class, name, call))),
         Room::Push => Ok(push::address(settings, &call).map(|(class, name)| (class, name, call))),
     }
 }

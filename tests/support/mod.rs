@@ -365,6 +365,11 @@ impl<O: Object> Stage<O> {
         self.event(|object, turn| object.told(turn, ticket, outcome)).expect("no fault");
     }
 
+    /// Reports what came of an errand, which may end in a fault.
+    pub fn try_tell(&mut self, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
+        self.event(|object, turn| object.told(turn, ticket, outcome))
+    }
+
     /// Takes the answer to a call that was put off.
     pub fn answer(&mut self, ticket: Ticket) -> Option<Reply> {
         self.answers.remove(&ticket)
@@ -428,6 +433,7 @@ pub fn call(operation: Operation) -> Call {
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body: Vec::new(),
     }

@@ -173,6 +173,7 @@ fn question(operation: Operation, client: ClientNetwork, ticket: Ticket, body: V
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body,
     }

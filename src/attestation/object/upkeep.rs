@@ -85,6 +85,7 @@ pub(super) fn ask(turn: &mut Turn<'_>, farewells: Vec<Farewell>) -> Result<(), F
             authorization: None,
             content_type: None,
             idempotency_key: None,
+            browser: None,
             caller: None,
             body: wire::handoff::encode_farewell(made_at)?.into_bytes(),
         };

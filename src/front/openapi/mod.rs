@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the route table. Native only: the Worker serves the committed file.
 
 mod attestation;
+mod operator;
 mod parties;
 mod push;
 mod schemas;
@@ -123,17 +124,19 @@ fn operation_id(route: &Route) -> String {
 
 fn parameter(segment: &str) -> Option<Value> {
     let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+    let longest = if name == "token" { 3_500 } else { 128 };
     Some(
-        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1, "maxLength": 128 } }),
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1, "maxLength": longest } }),
     )
 }
 
 fn answers(route: &Route) -> Vec<(String, Value)> {
-    let schema = Some(match route.dialect {
-        Dialect::Ours => "Problem",
-        Dialect::Detail => "Refusal",
-        Dialect::Push => "PushRefusal",
-    });
+    let schema = match route.dialect {
+        Dialect::Ours => Some("Problem"),
+        Dialect::Detail => Some("Refusal"),
+        Dialect::Push => Some("PushRefusal"),
+        Dialect::Page => None,
+    };
     let everywhere = [
         Answer { status: 429, when: "Too many requests from this client; see `Retry-After`.", schema },
         Answer { status: 500, when: "Trouble of the service's own.", schema },
@@ -179,10 +182,12 @@ fn security(who: Who) -> Option<Value> {
         Who::RegistryWriter => Some(json!([{ "registry": [] }, { "operator": [] }])),
         Who::RegistryWriterOrOwner => Some(json!([{ "registry": [] }, { "operator": [] }, {}])),
         Who::Ci => Some(json!([{ "ci": [] }])),
+        Who::PushOperator => Some(json!([{ "operator": [] }, { "operatorToken": [] }])),
         Who::Operator => Some(json!([{ "operator": [] }])),
         Who::Peer => Some(json!([{ "peer": [] }])),
         Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
         Who::RemoteServer => Some(json!([{ "remoteServer": [] }])),
+        Who::BillingUser => Some(json!([{ "billing": [] }])),
         Who::PeerOrLater => Some(json!([{ "peer": [] }, {}])),
     }
 }
@@ -194,10 +199,21 @@ fn security_schemes() -> Value {
         "registry": bearer("SERVER_REGISTRY_SECRET"),
         "ci": bearer("CI_UPLOAD_SECRET"),
         "operator": bearer("ADMIN_SECRET"),
+        "operatorToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token that `POST /v1/push/operators` answered with.",
+        },
         "remoteServer": {
             "type": "http",
             "scheme": "basic",
             "description": "The registration's uuid, and its key.",
+        },
+        "billing": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "__Host-billing",
+            "description": "The session of a billing user, two hours long.",
         },
         "peer": {
             "type": "http",

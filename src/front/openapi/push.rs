@@ -26,6 +26,21 @@ pub(super) fn all() -> Map<String, Value> {
         ("PushSealedNotified", sealed_notified()),
         ("PushPublicKeys", success(&[], json!({}))),
         (
+            "PushAnalyticsStatus",
+            success(
+                &["last_realm_count_id", "last_installation_count_id", "last_realmauditlog_id"],
+                json!({
+                    "last_realm_count_id": count(),
+                    "last_installation_count_id": count(),
+                    "last_realmauditlog_id": count(),
+                }),
+            ),
+        ),
+        (
+            "PushBillingAccess",
+            success(&["billing_access_url"], json!({ "billing_access_url": { "type": "string", "format": "uri" } })),
+        ),
+        (
             "PushAnalytics",
             success(&["realms"], json!({ "realms": { "type": "object", "additionalProperties": standing() } })),
         ),

@@ -26,6 +26,7 @@ pub(super) fn all() -> Map<String, Value> {
     schemas.extend(super::attestation::all());
     schemas.extend(super::parties::all());
     schemas.extend(super::push::all());
+    schemas.extend(super::operator::all());
     schemas
 }
 

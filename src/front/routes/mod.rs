@@ -3,7 +3,9 @@
 //! A row without "who may call" does not compile, because [`Route`] has no default.
 
 mod attestation;
+mod billing;
 mod core;
+mod operator;
 mod parties;
 mod push;
 
@@ -29,8 +31,12 @@ pub enum Who {
     PeerOrRegistryWriter,
     /// A registered self-hosted server by its Basic credentials, which its object judges.
     RemoteServer,
+    /// A billing user, by the session in a cookie, which the server's object judges.
+    BillingUser,
     /// A peer with its token, or somebody who shows it in the first message.
     PeerOrLater,
+    /// The holder of `ADMIN_SECRET`, or of an operator's token, which an object judges.
+    PushOperator,
 }
 
 /// Where the answer is made.
@@ -57,6 +63,8 @@ pub enum Room {
     Parties,
     /// The push bouncer.
     Push,
+    /// Billing users of servers and organizations that push.
+    Billing,
 }
 
 /// In which envelope the front refuses a request.
@@ -68,6 +76,8 @@ pub enum Dialect {
     Detail,
     /// `{"result":"error","msg":…,"code":…}`, as self-hosted chat servers read it.
     Push,
+    /// A page, for people.
+    Page,
 }
 
 /// One answer that an operation can give, for the document.
@@ -148,9 +158,17 @@ const fn socket(template: &'static str, operation: Operation, to: To, summary: &
 }
 
 /// Every route of the service.
-pub const ROUTES: &[Route] = &join::<
-    { core::TABLE.len() + attestation::TABLE.len() + parties::TABLE.len() + push::TABLE.len() },
->(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE]);
+pub const ROUTES: &[Route] =
+    &join::<
+        {
+            core::TABLE.len()
+                + attestation::TABLE.len()
+                + parties::TABLE.len()
+                + push::TABLE.len()
+                + operator::TABLE.len()
+                + billing::TABLE.len()
+        },
+    >(&[core::TABLE, attestation::TABLE, parties::TABLE, push::TABLE, operator::TABLE, billing::TABLE]);
 
 /// One table of several. The compiler runs it, and stops at a wrong length.
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]

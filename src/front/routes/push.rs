@@ -166,4 +166,23 @@ pub(super) const TABLE: &[Route] = &[
             "Uploads organizations, counts and audit rows.",
         )
     },
+    Route {
+        method: Method::Get,
+        answers: &[said("PushAnalyticsStatus"), INVALID, STRANGER],
+        ..row(
+            "/api/v1/remotes/server/analytics/status",
+            Operation::PushAnalyticsStatus,
+            FORM_MAX,
+            "How far the uploaded tables are.",
+        )
+    },
+    Route {
+        answers: &[said("PushBillingAccess"), INVALID, STRANGER, FOREIGN],
+        ..row(
+            "/api/v1/remotes/server/billing",
+            Operation::PushBilling,
+            FORM_MAX,
+            "A link with which an owner signs in.",
+        )
+    },
 ];

@@ -3,6 +3,7 @@
 //! Source: the configuration table in `README.md`. An absent secret is [`None`] and closes what needs it; a malformed
 //! value of any setting is a [`SettingProblem`] and closes everything but `/health`, because guessing is worse.
 
+mod billing;
 mod parse;
 mod push;
 
@@ -10,6 +11,7 @@ use std::fmt;
 
 use super::keys::SigningPair;
 use super::secret::Secret;
+pub use billing::{BillingSettings, MailWebhook};
 pub use parse::{Lookup, parse};
 pub use push::{ApnsKey, FcmAccount, PushRate, PushSettings, RegistrationKey, VapidKey};
 
@@ -207,6 +209,7 @@ pub struct Settings {
     pub attest: AttestSettings,
     pub party: PartySettings,
     pub push: PushSettings,
+    pub billing: BillingSettings,
     pub data_key: Option<Key32>,
     /// Names of known secrets that are absent, for readiness.
     pub missing_secrets: Vec<&'static str>,

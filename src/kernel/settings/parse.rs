@@ -38,6 +38,7 @@ pub fn parse(lookup: Lookup<'_>) -> Result<Settings, Vec<SettingProblem>> {
         attest: reader.attest(),
         party: reader.party(),
         push: reader.push(),
+        billing: reader.billing(),
         data_key: reader.key32("DATA_KEY"),
         missing_secrets: std::mem::take(&mut reader.missing),
     };

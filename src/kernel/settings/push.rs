@@ -37,6 +37,12 @@ pub struct PushSettings {
     pub apns_base_url: String,
     /// Absent: the e-mail domain is not looked up.
     pub dns_query_url: Option<String>,
+    /// Signs messages to the payment system, and judges its own.
+    pub billing_key: Option<Secret>,
+    /// Where the payment system is told.
+    pub billing_webhook_url: Option<String>,
+    /// Where owners sign in to see their plan.
+    pub billing_pages_url: Option<String>,
 }
 
 /// A key pair for sealed registrations.
@@ -102,6 +108,9 @@ impl Reader<'_> {
             fcm_base_url: self.url("FCM_BASE_URL").unwrap_or_else(|| String::from(FCM_BASE)),
             fcm_token_url: self.url("FCM_TOKEN_URL"),
             apns_base_url: self.url("APNS_BASE_URL").unwrap_or_else(|| String::from(APNS_BASE)),
+            billing_key: self.secret("PUSH_BILLING_KEY"),
+            billing_webhook_url: self.url("PUSH_BILLING_WEBHOOK_URL"),
+            billing_pages_url: self.url("PUSH_BILLING_PAGES_URL"),
             dns_query_url: if self.is_emptied("DNS_QUERY_URL") {
                 None
             } else {

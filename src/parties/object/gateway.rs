@@ -203,6 +203,7 @@ fn service_call(origin: &Origin, operation: Operation) -> Call {
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body: Vec::new(),
     }

@@ -26,6 +26,7 @@ fn errand(class: Class, name: &str, operation: Operation, query: &str, body: Vec
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body,
     };

@@ -11,6 +11,7 @@ use crate::kernel::time::Timestamp;
 use crate::push::contact::{DomainVerdict, judge_domain};
 use crate::push::credential::{KeyHash, Keys, fresh_key};
 use crate::push::directory::{REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS};
+use crate::push::owner::may_deactivate;
 use crate::push::queue::DutyAct;
 use crate::push::refusal::Refusal;
 use crate::push::registration::{Audit, Novelty, RegistrationPlan, State, Wish, decide_registration};
@@ -33,7 +34,7 @@ impl RemoteServer {
         };
         let plan = decide_registration(now, self.server.as_ref(), wish)?;
         self.check_elsewhere(&registration, &plan, learned)?;
-        let mut batch = vec![store::server::put(&plan.server, now)];
+        let mut batch = vec![store::server::put(&plan.server, now), super::operator::announce(now)];
         if plan.novelty == Novelty::Created {
             batch.push(store::server::note(Audit::Created, now));
         }
@@ -90,12 +91,17 @@ impl RemoteServer {
         Ok(())
     }
 
-    /// Signs the server off. Tokens and realms are kept; plans will have a say here.
+    /// Signs the server off, unless a plan is still paid for. Tokens and realms are kept.
     pub(super) fn deactivate(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
         let now = turn.now;
         let Some(mut server) = self.server.clone() else { return Err(Refusal::Busy.into()) };
+        let live = store::plans::load_all_live(turn.sql)?;
+        if !may_deactivate(live.iter().map(|(_, live)| &live.plan)) {
+            return Err(Refusal::LivePlan.into());
+        }
         server.state = State::Deactivated;
         let mut batch = vec![store::server::put(&server, now), store::server::note(Audit::Deactivated, now)];
+        self.tell_of_server(turn, "server.deactivated", &mut batch);
         let name = server.hostname.to_lowercase();
         self.server = Some(server);
         self.owe(turn, NameKind::Hostname, name, DutyAct::Release, &mut batch)?;

@@ -273,6 +273,13 @@ impl Courier {
             || self.waiting.iter().any(|waiting| waiting.delivery.delivery_id == delivery_id)
     }
 
+    /// Whether a delivery is a test, which is not counted.
+    fn is_trial(&self, delivery_id: i64) -> bool {
+        let is_trial =
+            |batch: &Batch| matches!(batch.report, Report::Trial) && batch.outstanding.contains(&delivery_id);
+        self.batches.values().any(is_trial)
+    }
+
     /// Tells whoever waits what became of a delivery.
     fn settle(&mut self, delivery: &Delivery, fate: Fate) {
         for batch in self.batches.values_mut() {
@@ -506,6 +513,12 @@ impl RemoteServer {
             Fate::Again(_) | Fate::Sent | Fate::Dropped | Fate::Dead => {
                 batch.push(store::queue::remove_delivery(delivery.delivery_id));
             }
+        }
+        if fate == Fate::Sent && !self.courier.is_trial(delivery.delivery_id) {
+            batch.extend(match delivery.path {
+                Path::Legacy => store::counts::forward_legacy(delivery.device_id, turn.now),
+                Path::Sealed => store::counts::forward_sealed(delivery.device_id, turn.now),
+            });
         }
         if fate == Fate::Dead {
             let Token { kind, token, app_id } = &delivery.token;

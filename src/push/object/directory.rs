@@ -22,19 +22,22 @@ use crate::push::hostname::{is_loopback, may_be_public};
 use crate::push::object::learn::Halt;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::{Refusal, TransferError};
+use crate::push::role::needed;
 use crate::push::store::{self, directory as rows};
 use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
 use crate::push::wire::host::{self, Scheme};
 use crate::push::wire::request::{Transfer, parse_challenge, parse_transfer};
 use crate::push::wire::service::{self, Act, Claim, Dead, Granted, Holder, Name, NameKind, NewKey, Settle};
-use crate::push::wire::{answer, envelope};
+use crate::push::wire::{answer, envelope, operator};
+
+use super::index::{self, Moving};
 
 /// Schema versions of a directory's object.
 pub const DIRECTORY_MIGRATIONS: &[Migration] = rows::MIGRATIONS;
 
 /// Calls and obituaries under way at once.
-const UNDER_WAY_MAX: usize = 1_000;
+pub(super) const UNDER_WAY_MAX: usize = 1_000;
 
 /// Obituaries that the alarm takes up.
 const OBITUARIES_MAX: usize = 32;
@@ -42,7 +45,7 @@ const OBITUARIES_MAX: usize = 32;
 const DAY_MS: u64 = 24 * 3_600_000;
 
 /// What a ticket stands for. A call that is put off has its errand's ticket.
-enum UnderWay {
+pub(super) enum UnderWay {
     /// Whether a server that reserved a name uses it.
     Asking(Asking),
     /// A server is told that a token is dead.
@@ -51,15 +54,21 @@ enum UnderWay {
     Beginning(Transfer),
     /// A transfer is being verified.
     Verifying(Box<Verification>),
+    /// A server answers an operator; for the refusal, the request's id.
+    PassedOn(String),
+    /// An organization moves.
+    Moving(Box<Moving>, String),
+    /// A server is told that an organization has left it.
+    Parting(i64),
 }
 
-struct Asking {
+pub(super) struct Asking {
     claim: Claim,
     server: Uuid,
     asked: Uuid,
 }
 
-struct Verification {
+pub(super) struct Verification {
     wish: Transfer,
     holder: Option<Uuid>,
     tries: u32,
@@ -77,7 +86,7 @@ pub struct PushDirectory {
     settings: Rc<Settings>,
     next_ticket: u32,
     next_obituary: i64,
-    under_way: BTreeMap<Ticket, UnderWay>,
+    pub(super) under_way: BTreeMap<Ticket, UnderWay>,
     due: Option<Timestamp>,
     /// While quotas are kept: when those that are free again are forgotten.
     sweep_at: Option<Timestamp>,
@@ -106,14 +115,14 @@ impl PushDirectory {
     }
 
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
-        self.due = rows::next_obituary(sql)?;
+        self.due = [rows::next_obituary(sql)?, index::next_farewell(sql)?].into_iter().flatten().min();
         let interval_ms = self.settings.sweep_interval_ms.max(1);
         let next = Timestamp::from_millis((now.as_millis() / interval_ms + 1).saturating_mul(interval_ms));
         self.sweep_at = rows::any_quota(sql)?.then_some(next);
         Ok(())
     }
 
-    fn commit(&mut self, turn: &Turn<'_>, batch: Vec<crate::kernel::sql::Statement>) -> Result<(), Fault> {
+    pub(super) fn commit(&mut self, turn: &Turn<'_>, batch: Vec<crate::kernel::sql::Statement>) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -121,7 +130,7 @@ impl PushDirectory {
         self.refresh(turn.sql, turn.now)
     }
 
-    const fn ticket(&mut self) -> Ticket {
+    pub(super) const fn ticket(&mut self) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket = self.next_ticket.wrapping_add(1);
         ticket
@@ -135,6 +144,7 @@ impl PushDirectory {
             }
             Operation::PushTransferBegin => return self.begin(turn, call),
             Operation::PushTransferVerify => return self.verify(turn, call),
+            operation if is_operators(operation) => return self.operate(turn, call),
             _ => {}
         }
         if call.principal != Principal::Service {
@@ -421,10 +431,17 @@ impl PushDirectory {
     }
 }
 
+fn is_operators(operation: Operation) -> bool {
+    matches!(operation, Operation::OperatorAdmit | Operation::PushAnnounce) || needed(operation).is_some()
+}
+
 impl Object for PushDirectory {
     fn call(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Fault> {
         match self.step(turn, call) {
             Ok(answer) => Ok(answer),
+            Err(Halt::Refused(refusal)) if is_operators(call.operation) => {
+                Ok(Answer::Now(operator::refused(&refusal, &call.request_id)))
+            }
             Err(Halt::Refused(refusal)) => Ok(Answer::Now(envelope::refused(&refusal))),
             Err(Halt::Need(_)) => Ok(Answer::Now(envelope::refused(&Refusal::Busy))),
             Err(Halt::Fault(fault)) => Err(fault),
@@ -436,6 +453,18 @@ impl Object for PushDirectory {
             None => Ok(()),
             Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, &asking, &outcome),
             Some(UnderWay::Telling(obituary)) => self.consoled(turn, &obituary, &outcome),
+            Some(UnderWay::Parting(farewell_id)) => self.parted(turn, farewell_id, &outcome),
+            Some(UnderWay::Moving(moving, request_id)) => self.moved(turn, ticket, moving, &request_id, &outcome),
+            Some(UnderWay::PassedOn(request_id)) => {
+                turn.answer(
+                    ticket,
+                    match outcome {
+                        Outcome::Replied(reply) => reply,
+                        _ => operator::refused(&Refusal::Busy, &request_id),
+                    },
+                );
+                Ok(())
+            }
             Some(UnderWay::Beginning(wish)) => {
                 let reply = self.begun(turn.now, &wish, &outcome);
                 turn.answer(ticket, reply.unwrap_or_else(|refusal| envelope::refused(&refusal)));
@@ -462,6 +491,7 @@ impl Object for PushDirectory {
             batch.push(rows::put_off_obituary(obituary.obituary_id, due));
             self.tell(turn, obituary)?;
         }
+        self.say_farewells(turn, &mut batch)?;
         let now_us = turn.now.as_millis().saturating_mul(1_000);
         if rows::count_free(turn.sql, now_us)? > 0 {
             batch.push(rows::sweep_quotas(now_us));

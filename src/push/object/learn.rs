@@ -4,6 +4,8 @@
 //! answer comes the call is run again from the start, with one fact more. So every run reads, decides and commits within one
 //! event, whatever happened in between.
 
+use std::rc::Rc;
+
 use crate::kernel::errand::{Errand, Outcome};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::Call;
@@ -13,6 +15,7 @@ use crate::push::contact::{Lookup, RecordType};
 use crate::push::directory::shard;
 use crate::push::rate::Standing;
 use crate::push::refusal::Refusal;
+use crate::push::upload::Upload;
 use crate::push::uuid::Uuid;
 use crate::push::wire::resolver;
 use crate::push::wire::service::{self, Claim, Granted, Holder, Name, NameKind};
@@ -62,6 +65,10 @@ pub(super) struct Learned {
     lookups: Vec<Lookup>,
     claims: Vec<(Name, bool)>,
     holders: Vec<(Name, Option<Uuid>)>,
+    /// An upload that was read already and waits for names.
+    pub(super) upload: Option<Rc<Upload>>,
+    /// The names that it waits for.
+    pub(super) wanted: Vec<Name>,
 }
 
 impl Learned {

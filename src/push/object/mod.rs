@@ -1,31 +1,44 @@
 //! One self-hosted server as an object: parse → load → decide → commit → answer.
 
 mod account;
+mod accounts;
 mod analytics;
+mod billing;
+mod chores;
 mod courier;
 mod devices;
 mod directory;
+pub mod door;
 mod duties;
+mod index;
 mod learn;
 mod notify;
+mod operator;
+mod owners;
+mod permit;
 mod sealed;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(in crate::push) use chores::INDEX;
 pub(in crate::push) use courier::vapid_public_key;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;
+use super::operate::OperationError;
 use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
 use super::registration::Registered;
+use super::role::needed;
 use super::sealed_device::EXPIRED_KEPT_MS;
 use super::store;
 use super::uuid::Uuid;
 use super::wire::envelope;
 use super::wire::service::{self, Name, NameKind};
+use crate::billing::mail::Permit;
+use crate::billing::{self as billing_desk, BillingDesk, MailId};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::{Migration, migrate, schema_version, steps};
@@ -35,6 +48,7 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
+use chores::Chores;
 use courier::Courier;
 use duties::Duties;
 use learn::{Halt, Learned, Question};
@@ -77,6 +91,10 @@ enum UnderWay {
     Send(i64),
     Sign(String),
     Access,
+    Announcing(Timestamp),
+    TellingEvent(i64),
+    AtDesk(Box<Call>),
+    Letter(MailId),
 }
 
 /// Whether the database has tables.
@@ -100,6 +118,8 @@ pub struct RemoteServer {
     strangers: BTreeMap<Uuid, (RealmStanding, Timestamp)>,
     courier: Courier,
     duties: Duties,
+    chores: Chores,
+    desk: BillingDesk,
     sweep_at: Option<Timestamp>,
 }
 
@@ -129,11 +149,15 @@ impl RemoteServer {
             strangers: BTreeMap::new(),
             courier: Courier::new(&settings, last(store::queue::last_delivery)? + 1),
             duties: Duties::new(last(store::queue::last_duty)? + 1),
+            chores: Chores::default(),
+            desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
             settings,
         };
         if is_there {
             object.refresh(sql, now)?;
+            object.chores.refresh_sweep(sql, now)?;
+            object.refresh_desk(sql)?;
         }
         Ok(object)
     }
@@ -160,6 +184,7 @@ impl RemoteServer {
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
         self.courier.refresh(sql, now)?;
         self.duties.refresh(sql, now)?;
+        self.chores.refresh(sql, now)?;
         self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
         Ok(())
     }
@@ -174,7 +199,7 @@ impl RemoteServer {
             Err(Halt::Need(_)) if self.under_way.len() >= PENDING_MAX => Refusal::Busy,
             Err(Halt::Need(question)) => {
                 let Some(server) = self.name_of(call) else {
-                    return Ok(Answer::Now(envelope::refused(&Refusal::Busy)));
+                    return Ok(Answer::Now(refuse(call, &Refusal::Busy)));
                 };
                 let errand = learn::errand(&question, &self.settings, &server, call)?;
                 let ticket = self.ticket();
@@ -186,7 +211,7 @@ impl RemoteServer {
             Err(Halt::Refused(refusal)) => refusal,
         };
         self.give_back(turn, call, &learned)?;
-        let reply = envelope::refused(&refusal);
+        let reply = refuse(call, &refusal);
         Ok(Answer::Now(self.dress(turn.now, call, &learned, reply)))
     }
 
@@ -199,7 +224,9 @@ impl RemoteServer {
     /// Headers that depend on who called.
     #[allow(clippy::unused_self, reason = "reads like the other steps")]
     fn dress(&self, now: Timestamp, call: &Call, learned: &Learned, reply: Reply) -> Reply {
-        let is_open = matches!(call.operation, Operation::PushServerRegister | Operation::Probe);
+        let is_open =
+            matches!(call.operation, Operation::PushServerRegister | Operation::Probe) || is_operators(call.operation);
+        let is_open = is_open || billing_desk::handles(call.operation);
         if is_open || call.principal == Principal::Service {
             return reply;
         }
@@ -213,13 +240,20 @@ impl RemoteServer {
                 store::probe(turn.sql)?;
                 Reply::json_text(String::from(r#"{"ok":true}"#))
             }
-            Operation::PushLookup | Operation::PushTokenDead | Operation::PushTransferKey => {
+            Operation::PushLookup
+            | Operation::PushTokenDead
+            | Operation::PushTransferKey
+            | Operation::PushRealmAdopt
+            | Operation::PushRealmDrop => {
                 if call.principal != Principal::Service {
                     return Err(Refusal::NotFound.into());
                 }
                 self.serve(turn, call)?
             }
+            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, Permit::Unasked),
             Operation::PushServerRegister => self.register(turn, call, learned)?,
+            Operation::PushBillingEvent => self.billing_event(turn, call)?,
+            operation if needed(operation).is_some() => self.operate(turn, call, learned)?,
             _ => {
                 self.authenticate(now, call, learned)?;
                 return self.authenticated(turn, call, learned);
@@ -228,7 +262,7 @@ impl RemoteServer {
         Ok(Done::Reply(reply))
     }
 
-    fn authenticated(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Done, Halt> {
+    fn authenticated(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &mut Learned) -> Result<Done, Halt> {
         let reply = match call.operation {
             Operation::PushServerDeactivate => self.deactivate(turn, call)?,
             Operation::PushDeviceRegister => self.register_device(turn, call, learned)?,
@@ -237,6 +271,8 @@ impl RemoteServer {
             Operation::PushSealedRegister => self.register_sealed(turn, call, learned)?,
             Operation::PushSealedUnregister => self.unregister_sealed(turn, call, learned)?,
             Operation::PushAnalytics => self.upload(turn, call, learned)?,
+            Operation::PushAnalyticsStatus => self.analytics_status(turn, call)?,
+            Operation::PushBilling => self.billing_access(turn, call, learned)?,
             Operation::PushNotify => return self.notify(turn, call, learned),
             Operation::PushTestNotification => return self.try_out(turn, call, learned),
             Operation::PushSealedNotify => return self.notify_sealed(turn, call, learned),
@@ -323,6 +359,7 @@ impl RemoteServer {
             // It holds nothing, whatever it is asked about.
             return match call.operation {
                 Operation::PushTransferKey => Err(Refusal::RegistrationNotFound.into()),
+                Operation::PushRealmAdopt => Err(OperationError::NoServer.into()),
                 _ => Ok(service::answer(&service::Granted { granted: false })?),
             };
         }
@@ -340,9 +377,25 @@ impl RemoteServer {
                 service::answer(&service::Granted { granted })?
             }
             Operation::PushTokenDead => self.bury(turn, &service::parse(call)?)?,
+            Operation::PushRealmAdopt => self.adopt(turn, &service::parse(call)?)?,
+            Operation::PushRealmDrop => self.drop_realm(turn, &service::parse(call)?)?,
             _ => self.hand_over(turn, &service::parse(call)?)?,
         };
         Ok(reply)
+    }
+}
+
+/// Whether an operation speaks the operators' dialect.
+fn is_operators(operation: Operation) -> bool {
+    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt) || needed(operation).is_some()
+}
+
+/// A refusal in the dialect of who called.
+fn refuse(call: &Call, refusal: &Refusal) -> Reply {
+    if is_operators(call.operation) {
+        super::wire::operator::refused(refusal, &call.request_id)
+    } else {
+        envelope::refused(refusal)
     }
 }
 
@@ -362,13 +415,17 @@ impl Object for RemoteServer {
             Some(UnderWay::Send(delivery_id)) => self.send_told(turn, ticket, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
+            Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
+            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, &call, &outcome),
+            Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
+            Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),
             Some(UnderWay::Learning(pending)) => {
                 let Pending { call, mut learned, question } = *pending;
                 let answer = match learned.learn(question, &outcome) {
                     Ok(()) => self.run(turn, &call, learned)?,
                     Err(refusal) => {
                         self.give_back(turn, &call, &learned)?;
-                        let reply = envelope::refused(&refusal);
+                        let reply = refuse(&call, &refusal);
                         Answer::Now(self.dress(turn.now, &call, &learned, reply))
                     }
                 };
@@ -382,11 +439,14 @@ impl Object for RemoteServer {
     }
 
     fn alarm(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        if self.server.is_none() {
-            return Ok(());
-        }
         let now = turn.now;
         let mut batch = Vec::new();
+        self.ring_desk(turn, &mut batch)?;
+        if self.server.is_none() {
+            // It only counts letters, or keeps them for a developer.
+            turn.commit(batch)?;
+            return self.refresh_desk(turn.sql);
+        }
         self.resume_deliveries(turn, 0, &mut batch)?;
         self.resume_duties(turn, 0, &mut batch)?;
         if self.sweep_at.is_some_and(|at| at <= now) {
@@ -397,13 +457,21 @@ impl Object for RemoteServer {
                 batch.push(store::device::add(0, -i64::try_from(swept).unwrap_or(0)));
             }
         }
+        self.do_chores(turn, &mut batch)?;
+        let sweep_from = self.sweep_counts(turn, &mut batch)?;
         self.pump(turn, &mut batch)?;
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
+        self.refresh_desk(turn.sql)?;
+        self.chores.refresh_sweep(turn.sql, sweep_from)?;
         self.answer_ripe(turn)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.courier.wake_at(), self.duties.wake_at(), self.sweep_at].into_iter().flatten().min()
+        let desk = self.desk.deadline();
+        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at, desk]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::courier::{Batch, Draft, Report};
 use super::learn::{Halt, Learned};
-use super::{Done, RemoteServer, dress};
+use super::{Done, RemoteServer, dress, permit};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::{Sql, Statement};
+use crate::push::count::Own;
 use crate::push::device::{Device, TokenHash, User, canonical, deduplicate, gone};
-use crate::push::permission::{Permission, Push, decide_permission};
+use crate::push::permission::Permission;
 use crate::push::provider::Kind;
 use crate::push::queue::Path;
 use crate::push::refusal::Refusal;
@@ -36,20 +37,13 @@ pub(super) struct SealedReport {
     realm: Permission,
 }
 
-fn permitted() -> Result<Permission, Refusal> {
-    let permission = decide_permission();
-    match &permission.can_push {
-        Push::Allowed => Ok(permission),
-        Push::Denied(message) => Err(Refusal::NotAllowed { message: message.clone() }),
-    }
-}
-
 impl RemoteServer {
     pub(super) fn notify(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Done, Halt> {
         let now = turn.now;
         let wish = parse_notification(call)?;
         let realm = self.optional_realm(turn, wish.realm.as_ref(), learned)?;
-        let permission = permitted()?;
+        let ours = wish.realm.as_ref().filter(|_| realm.is_some());
+        let permission = self.permitted(turn.sql, now, ours, permit::Path::Legacy)?;
         let devices = deduplicate(store::device::of_user(turn.sql, &wish.user)?);
         let mut batch: Vec<Statement> = Vec::new();
         batch.extend(devices.surplus.iter().map(|device_id| store::device::remove(*device_id)));
@@ -59,6 +53,7 @@ impl RemoteServer {
         if let Some(realm) = realm {
             let unlinked = devices.kept.iter().filter(|device| device.realm.is_none());
             batch.extend(unlinked.map(|device| store::device::link(device.device_id, realm)));
+            batch.push(store::realms::see(realm, now));
         }
         let of = |kind: Kind| devices.kept.iter().filter(move |device| device.token.kind == kind);
         let tally = Tally {
@@ -66,6 +61,9 @@ impl RemoteServer {
             apple: of(Kind::Apns).count() as u64,
             web: of(Kind::WebPush).count() as u64,
         };
+        let received = tally.android + tally.apple + tally.web;
+        let counted = std::iter::once(store::counts::SERVER).chain(realm);
+        batch.extend(counted.filter_map(|realm_id| store::counts::add(realm_id, Own::Received, received, now)));
         let mut drafts = Vec::new();
         for kind in [Kind::Fcm, Kind::Apns, Kind::WebPush] {
             if of(kind).next().is_some() && self.courier.carries(kind) {
@@ -94,7 +92,10 @@ impl RemoteServer {
     pub(super) fn notify_sealed(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Done, Halt> {
         let wish = parse_sealed_notification(call)?;
         let realm = self.required_realm(turn, &wish.realm, learned)?;
-        let permission = permitted()?;
+        let permission = self.permitted(turn.sql, turn.now, Some(&wish.realm), permit::Path::Sealed)?;
+        let received = wish.requests.len() as u64;
+        let mut batch = vec![store::realms::see(realm, turn.now)];
+        batch.extend(store::counts::add(realm, Own::Received, received, turn.now));
         let mut drafts = Vec::new();
         let mut report = SealedReport { asked: Vec::new(), gone: Vec::new(), target_of: Vec::new(), realm: permission };
         for (index, request) in wish.requests.iter().enumerate() {
@@ -122,7 +123,7 @@ impl RemoteServer {
                 });
             }
         }
-        self.send_off(turn, call, learned, Vec::new(), drafts, Report::Sealed(Box::new(report)))
+        self.send_off(turn, call, learned, batch, drafts, Report::Sealed(Box::new(report)))
     }
 
     /// Writes everything down, sends what may be sent at once, and puts the answer off unless there is nothing to wait for.

@@ -10,8 +10,14 @@ use crate::push::directory::{Entry, Hold, Obituary};
 use crate::push::uuid::Uuid;
 
 /// Schema versions of a directory's object.
-pub(in crate::push) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "names", sql: include_str!("../../../migrations/push_directory/0001_names.sql") }];
+pub(in crate::push) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "names", sql: include_str!("../../../migrations/push_directory/0001_names.sql") },
+    Migration {
+        version: 2,
+        name: "operators",
+        sql: include_str!("../../../migrations/push_directory/0002_operators.sql"),
+    },
+];
 
 const NAME: &str = "SELECT server, reserved_until FROM name WHERE kind = ?1 AND name = ?2";
 const PUT_NAME: &str = "INSERT OR REPLACE INTO name (kind, name, server, reserved_until) VALUES (?1, ?2, ?3, ?4)";

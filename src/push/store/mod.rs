@@ -1,10 +1,17 @@
 //! SQL ↔ values of push. Nothing here decides.
 
+pub(super) mod audit;
+pub(super) mod counts;
 pub(super) mod device;
 pub(super) mod directory;
+pub(super) mod index;
+pub(super) mod operations;
+pub(super) mod plans;
 pub(super) mod queue;
+pub(super) mod realms;
 pub(super) mod sealed;
 pub(super) mod server;
+pub mod uploads;
 
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement, Value};

@@ -6,13 +6,16 @@ use crate::kernel::migration::Migration;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 use crate::push::credential::{KeyHash, Keys};
-use crate::push::realm::RealmClaim;
 use crate::push::registration::{Audit, Registered, State};
 use crate::push::uuid::Uuid;
 
 /// Schema versions of a remote server's object.
-pub(in crate::push) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "server", sql: include_str!("../../../migrations/remote_server/0001_server.sql") }];
+pub(in crate::push) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "server", sql: include_str!("../../../migrations/remote_server/0001_server.sql") },
+    Migration { version: 2, name: "usage", sql: include_str!("../../../migrations/remote_server/0002_usage.sql") },
+    Migration { version: 3, name: "plans", sql: include_str!("../../../migrations/remote_server/0003_plans.sql") },
+    Migration { version: 4, name: "billing", sql: crate::billing::SCHEMA },
+];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \
     last_request_at, created_at FROM server WHERE id = 1";
@@ -25,10 +28,6 @@ const SEE_SERVER: &str = "UPDATE server SET last_request_at = ?1 WHERE id = 1";
 const AUDIT: &str = "INSERT INTO server_audit (event_time, event_type, extra) VALUES (?1, ?2, '{}')";
 
 const REALM: &str = "SELECT realm_id FROM realm WHERE uuid = ?1";
-const REALM_COUNT: &str = "SELECT count(*) FROM realm";
-const PUT_REALM: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (uuid) DO UPDATE SET host = ?2, name = ?3, last_updated = ?5 \
-    WHERE host != ?2 OR name != ?3";
 
 /// The registration.
 pub(in crate::push) fn load(sql: &dyn Sql) -> Result<Option<Registered>, Fault> {
@@ -83,21 +82,4 @@ pub(in crate::push) fn note(audit: Audit, now: Timestamp) -> Statement {
 pub(in crate::push) fn load_realm(sql: &dyn Sql, uuid: &Uuid) -> Result<Option<i64>, Fault> {
     let rows = sql.read(Statement::new(REALM, vec![uuid.as_str().into()]))?;
     rows.first().map_or(Ok(None), |row| integer_or_null(row, 0))
-}
-
-/// How many organizations there are.
-pub(in crate::push) fn count_realms(sql: &dyn Sql) -> Result<u64, Fault> {
-    super::count(&sql.read(Statement::plain(REALM_COUNT))?)
-}
-
-/// Keeps an organization; its owner's secret never changes.
-pub(in crate::push) fn put_realm(realm: &RealmClaim, now: Timestamp) -> Statement {
-    let params = vec![
-        realm.uuid.as_str().into(),
-        realm.host.as_str().into(),
-        realm.name.as_str().into(),
-        realm.owner_secret.to_vec().into(),
-        now.into(),
-    ];
-    Statement::new(PUT_REALM, params)
 }

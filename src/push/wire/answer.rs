@@ -6,6 +6,7 @@ use super::envelope::success;
 use super::send::SealedTarget;
 use crate::kernel::reply::Reply;
 use crate::push::permission::{Permission, Push};
+use crate::push::upload::Marks;
 
 /// A plain success.
 #[must_use]
@@ -121,6 +122,16 @@ pub fn public_keys(sealed: &[String], vapid: Option<String>) -> Reply {
     body.insert(String::from("bouncer_public_keys"), Value::from(sealed));
     body.insert(String::from("vapid_public_key"), vapid.map_or(Value::Null, Value::from));
     success(body, &[])
+}
+
+/// How far each uploaded table is.
+#[must_use]
+pub fn analytics_status(marks: Marks, ignored: &[String]) -> Reply {
+    let mut body = Map::new();
+    body.insert(String::from("last_realm_count_id"), Value::from(marks.realm_counts));
+    body.insert(String::from("last_installation_count_id"), Value::from(marks.installation_counts));
+    body.insert(String::from("last_realmauditlog_id"), Value::from(marks.audit_rows));
+    success(body, ignored)
 }
 
 /// The answer to an upload: what each of its organizations may do.

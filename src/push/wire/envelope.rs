@@ -20,6 +20,8 @@ const RATE_LIMITED: &str =
     "API usage exceeded rate limit; see https://zulip.com/api/http-headers#rate-limiting-response-headers";
 const TRANSFER_LIMIT: &str = "The global limits on recent usage of this endpoint have been reached. Please try again \
     later or reach out to the operator of this service for assistance.";
+const RECONCILE: &str = "Couldn't reconcile billing data between server and realm. Please contact the operator of this \
+    service.";
 const NO_PLAN: &str = "Your plan doesn't allow sending push notifications.";
 
 /// 200 with the members of `body` beside the envelope's, which come first.
@@ -95,6 +97,7 @@ fn members(refusal: &Refusal) -> Vec<(&'static str, Value)> {
         Refusal::RegisterWrongKey { uuid } => vec![("role", Value::from(uuid.as_str()))],
         Refusal::HostnameTaken { hostname } => vec![("hostname", Value::from(hostname.as_str()))],
         Refusal::RateLimited { retry_after_ms } => vec![("retry-after", Value::from(seconds(*retry_after_ms)))],
+        Refusal::LivePlan => vec![("error_description", Value::from("server deactivation with existing plan"))],
         Refusal::Email(error) => vec![("email_reason", Value::from(email(error)))],
         _ => Vec::new(),
     }
@@ -148,6 +151,10 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::ForeignRealm => (403, "REMOTE_REALM_SERVER_MISMATCH_ERROR", FOREIGN_REALM.to_owned()),
         R::UnknownRealm => (403, "MISSING_REMOTE_REALM", String::from("Organization not registered")),
         R::DuplicateRealm => bad("Duplicate registration detected."),
+        R::LivePlan => bad(""),
+        R::Reconcile => bad(RECONCILE),
+        R::Operation(error) => bad(&error.sentence()),
+        R::Upload(error) => bad(&error.sentence()),
         R::Legacy(error) => bad(&error.sentence()),
         R::BasePayload => bad("base_payload must name realm_name and realm_url"),
         R::KindMismatch { place } => bad(&format!("{} is for another kind of device", place.0)),

@@ -1,13 +1,18 @@
 //! Bytes ↔ values of push.
 
-pub mod analytics;
 pub mod answer;
+pub mod audit;
+pub mod billing;
 pub mod envelope;
 pub mod form;
 pub mod host;
+pub mod index;
+pub mod operator;
 pub mod parcel;
 pub mod provider;
+pub mod realm_report;
 pub mod request;
 pub mod resolver;
 pub mod send;
 pub mod service;
+pub mod upload;

@@ -160,6 +160,7 @@ pub fn errand<T: Serialize>(
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body: to_json(body)?.into_bytes(),
     };

@@ -187,6 +187,7 @@ fn gateway_call(operation: Operation, params: Vec<String>, body: Vec<u8>) -> Cal
         authorization: None,
         content_type: None,
         idempotency_key: None,
+        browser: None,
         caller: None,
         body,
     }

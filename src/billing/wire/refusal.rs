@@ -1,0 +1,125 @@
+//! Refusals as pages and as JSON.
+//!
+//! Source: section 3.9 of the dialect for the sentences that its servers' owners know; the others are ours.
+
+use serde_json::json;
+
+use crate::billing::mail::MailLimit;
+use crate::billing::refusal::Refusal;
+use crate::billing::user::EntryError;
+use crate::kernel::html::{Html, page};
+use crate::kernel::reply::{Media, Reply};
+use crate::push::refusal::{EmailError, ParameterError};
+use crate::push::wire::envelope;
+
+/// Status, title and sentence.
+pub(crate) fn words(refusal: &Refusal) -> (u16, &'static str, String) {
+    use Refusal as R;
+    let (status, title, sentence) = match refusal {
+        R::TokenInvalid => (400, "Sign-in failed", "Invalid billing access token."),
+        R::TokenExpired => (400, "Sign-in failed", "Billing access token expired."),
+        R::Deactivated => (400, "Sign-in failed", "Registration is deactivated"),
+        R::Irreconcilable => (
+            400,
+            "Sign-in failed",
+            "Couldn't reconcile billing data between server and realm. Please contact the operator of this service.",
+        ),
+        R::ServerHasPlan => (
+            403,
+            "Plan management not available",
+            "Your server has a plan of its own. Plan management is available for the server as a whole; sign in with \
+             the server's id and key.",
+        ),
+        R::RealmsHavePlans => (
+            403,
+            "Plan management not available",
+            "Organizations on this server have plans of their own. Sign in from each organization instead.",
+        ),
+        R::Entry(EntryError::NoUser) => (400, "Sign-in failed", "User account doesn't exist yet."),
+        R::Entry(EntryError::Inactive) => (403, "Sign-in failed", "Your account is deactivated."),
+        R::Entry(EntryError::Terms) => (400, "Sign-in failed", "You must accept the Terms of Service to proceed."),
+        R::TooManyUsers => (403, "Sign-in failed", "This server has too many billing users."),
+        R::NotAuthenticated => (401, "Not signed in", "User not authenticated"),
+        R::SessionExpired { .. } => (401, "Session expired", "Remote billing authentication expired"),
+        R::Csrf => (403, "Form refused", "The form has expired, or cookies are off. Go back, reload and try again."),
+        R::ForeignOrigin => (403, "Form refused", "The form was sent by a page of another site."),
+        R::LinkUnknown => {
+            (404, "Link not found", "This confirmation link does not exist. Sign in again for a new one.")
+        }
+        R::LinkExpired => (404, "Link expired", "This confirmation link has expired. Sign in again for a new one."),
+        R::LinkUsed => (404, "Link used", "This confirmation link was used already. Sign in again for a new one."),
+        R::Mail(limit) => (429, "Too many e-mails", mail_limit(*limit)),
+        R::Busy => (503, "Try again", "The service could not finish the request; try again later."),
+        R::MailNotConfigured => (503, "E-mail is not configured", "E-mail is not configured"),
+        R::NotConfigured => (503, "Not available", "Plan management is not configured on this service."),
+        R::NotRegistered => (401, "Sign-in failed", "Did not find a server registration for this zulip_org_id."),
+        R::WrongKey => (401, "Sign-in failed", "Invalid zulip_org_key."),
+        R::ServerDeactivated => (401, "Sign-in failed", "Your server registration has been deactivated."),
+        R::Email(error) => return (400, "Check the address", email(error)),
+        R::NoSuchPage => (404, "Not found", "There is no such page."),
+        R::Parameter(error) => return (400, "Check the form", parameter(error)),
+        R::NotConfirmed => (400, "Check the form", "Tick the box to confirm."),
+        R::NothingToChange => (400, "Nothing changed", "Nothing to change."),
+        R::Books(sentence) => return (400, "Not possible", sentence.clone()),
+    };
+    (status, title, sentence.to_owned())
+}
+
+const fn mail_limit(limit: MailLimit) -> &'static str {
+    match limit {
+        MailLimit::Network => "Too many e-mails were requested from your network today. Please try again tomorrow.",
+        MailLimit::Server => "Too many e-mails were requested for this server today. Please try again tomorrow.",
+    }
+}
+
+fn email(error: &EmailError) -> String {
+    match error {
+        EmailError::Syntax => String::from("Enter a valid email address."),
+        EmailError::Disposable => String::from("Please use your real email address."),
+        EmailError::Example => String::from("example.com is not a valid email domain."),
+        EmailError::NoMail { domain } => format!("{domain} is invalid because it does not have any MX records"),
+        EmailError::NoDomain { domain } => format!("{domain} does not exist"),
+    }
+}
+
+/// The dialect's own sentence for a parameter.
+fn parameter(error: &ParameterError) -> String {
+    let reply = envelope::refused(&crate::push::refusal::Refusal::Parameter(error.clone()));
+    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap_or_default();
+    body.get("msg").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A refusal as a page, with a way back to signing in where that helps.
+pub(crate) fn as_page(refusal: &Refusal) -> Reply {
+    let (status, title, sentence) = words(refusal);
+    let main = Html::new().markup("<main><h1>").text(title).markup("</h1><p class=\"error\" role=\"alert\">");
+    let main = main.text(&sentence).markup("</p>");
+    let main = match refusal {
+        Refusal::SessionExpired { login, .. } => link(main, login),
+        Refusal::NotAuthenticated | Refusal::ServerHasPlan => link(main, "/serverlogin/"),
+        _ => main,
+    };
+    page(status, title, main.markup("</main>")).with_header("Vary", "Origin, Cookie")
+}
+
+fn link(main: Html, to: &str) -> Html {
+    main.markup("<p><a").attribute("href", to).markup(">Sign in</a></p>")
+}
+
+/// A refusal as JSON, for scripts.
+pub(crate) fn as_json(refusal: &Refusal) -> Reply {
+    let (status, _, sentence) = words(refusal);
+    let body = match refusal {
+        Refusal::SessionExpired { login, .. } => json!({ "error_message": sentence, "login_url": login }),
+        _ => json!({ "result": "error", "msg": sentence, "code": code(status) }),
+    };
+    Reply { status, media: Media::Json, headers: Vec::new(), body: format!("{body}\n") }
+}
+
+const fn code(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHORIZED",
+        429 => "RATE_LIMIT_HIT",
+        _ => "BAD_REQUEST",
+    }
+}

@@ -1,0 +1,46 @@
+//! Billing cycles: calendar months from an anchor.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp as Instant};
+
+use super::plan::Plan;
+use super::tier::Status;
+use crate::kernel::time::Timestamp;
+
+/// Cycles that are looked through for the next one: more than a century of months.
+const CYCLES_MAX: u32 = 2_000;
+
+/// The time `months` calendar months after `anchor`; days that a month lacks become its last.
+#[must_use]
+pub fn plus_months(anchor: Timestamp, months: u32) -> Timestamp {
+    let shifted = i64::try_from(anchor.as_millis()).ok().and_then(|ms| {
+        let civil = Instant::from_millisecond(ms).ok()?.to_zoned(TimeZone::UTC).datetime();
+        let later = civil.checked_add(Span::new().try_months(months).ok()?).ok()?;
+        let later = later.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
+        u64::try_from(later).ok()
+    });
+    shifted.map_or(anchor, Timestamp::from_millis)
+}
+
+/// The first boundary of the plan's cycles after `after`.
+#[must_use]
+pub fn boundary_after(plan: &Plan, after: Timestamp) -> Timestamp {
+    let months = plan.billing_schedule.months();
+    let boundaries = (1..=CYCLES_MAX).map(|cycle| plus_months(plan.billing_cycle_anchor, cycle * months));
+    boundaries.into_iter().find(|boundary| *boundary > after).unwrap_or(after)
+}
+
+/// When the plan's next billing cycle begins.
+///
+/// Source: section 3.2 of the dialect.
+#[must_use]
+pub fn next_cycle(plan: &Plan, last_renewal: Timestamp) -> Option<Timestamp> {
+    match plan.status {
+        Status::FreeTrial | Status::DowngradeAtTrialEnd | Status::NeverStarted => plan.next_invoice_date,
+        Status::SwitchTierAtPlanEnd => plan.end_date,
+        _ => {
+            let next = boundary_after(plan, last_renewal);
+            Some(plan.end_date.map_or(next, |end| end.min(next)))
+        }
+    }
+}

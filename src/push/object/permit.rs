@@ -1,0 +1,88 @@
+//! The facts of the one decision whether a request may push.
+
+use super::RemoteServer;
+use super::learn::Halt;
+use crate::kernel::fault::Fault;
+use crate::kernel::sql::Sql;
+use crate::kernel::time::Timestamp;
+use crate::push::cycle::next_cycle;
+use crate::push::headcount::{Counted, counted, of_server};
+use crate::push::permission::{Permission, Push, Standing, Subject, decide_permission};
+use crate::push::refusal::Refusal;
+use crate::push::store::uploads::Uploads;
+use crate::push::store::{plans, realms, uploads};
+use crate::push::uuid::Uuid;
+
+/// Whose notification it is, which decides how a refusal is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path {
+    /// Servers that never said a feature level are told in other words.
+    Legacy,
+    /// Only newer servers come here.
+    Sealed,
+}
+
+impl RemoteServer {
+    /// The decision for a request that names an organization of this server, or none.
+    ///
+    /// Errors: [`Refusal::NotAllowed`], [`Refusal::NotAllowedOld`].
+    pub(super) fn permitted(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        realm: Option<&Uuid>,
+        path: Path,
+    ) -> Result<Permission, Halt> {
+        let permission = self.permission(sql, now, realm)?;
+        let Push::Denied(message) = &permission.can_push else { return Ok(permission) };
+        let is_old = path == Path::Legacy && uploads::load_about(sql)?.api_feature_level.is_none();
+        if is_old {
+            return Err(Refusal::NotAllowedOld.into());
+        }
+        Err(Refusal::NotAllowed { message: message.clone() }.into())
+    }
+
+    /// The decision.
+    #[allow(clippy::unused_self, reason = "reads like the other steps")]
+    pub(super) fn permission(&self, sql: &dyn Sql, now: Timestamp, realm: Option<&Uuid>) -> Result<Permission, Fault> {
+        let uploads = uploads::load_uploads(sql)?;
+        let realm = realm.map(|realm| realm_subject(sql, now, realm, &uploads)).transpose()?.flatten();
+        // The server's people matter only where no organization's do.
+        let people = match realm {
+            Some(_) => Counted::Missing,
+            None => counted(of_server(&uploads::load_headcounts(sql)?, now), uploads.last_audit_update, now),
+        };
+        let server = Subject { plan_type: realms::load_server_plan_type(sql)?, plan: standing(sql, "")?, people };
+        Ok(decide_permission(&server, realm.as_ref()))
+    }
+
+    /// The decisions for organizations of this server.
+    #[allow(clippy::unused_self, reason = "reads like the other steps")]
+    pub(super) fn permissions(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        names: &[Uuid],
+    ) -> Result<Vec<(String, Permission)>, Fault> {
+        let uploads = uploads::load_uploads(sql)?;
+        let plan_type = realms::load_server_plan_type(sql)?;
+        let server = Subject { plan_type, plan: standing(sql, "")?, people: Counted::Missing };
+        let decide = |uuid: &Uuid| {
+            let realm = realm_subject(sql, now, uuid, &uploads)?;
+            Ok((uuid.to_string(), decide_permission(&server, realm.as_ref())))
+        };
+        names.iter().map(decide).collect()
+    }
+}
+
+fn realm_subject(sql: &dyn Sql, now: Timestamp, uuid: &Uuid, uploads: &Uploads) -> Result<Option<Subject>, Fault> {
+    let Some(row) = realms::load(sql, uuid.as_str())? else { return Ok(None) };
+    let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
+    let people = counted(newest.at(now), uploads.last_audit_update, now);
+    Ok(Some(Subject { plan_type: row.plan_type, plan: standing(sql, uuid.as_str())?, people }))
+}
+
+fn standing(sql: &dyn Sql, key: &str) -> Result<Option<Standing>, Fault> {
+    let live = plans::load_live(sql, key)?;
+    Ok(live.map(|live| Standing { status: live.plan.status, next_cycle: next_cycle(&live.plan, live.last_renewal) }))
+}

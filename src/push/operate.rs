@@ -1,0 +1,75 @@
+//! Why an operator's wish is refused.
+
+use super::plan::PlanError;
+use super::role::Role;
+
+/// The reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperationError {
+    /// Whoever calls is no operator.
+    NotOperator,
+    /// The operator's role does not reach.
+    Forbidden {
+        /// The least that does.
+        needed: Role,
+    },
+    /// The body cannot be read.
+    Body(String),
+    /// A query parameter cannot be read.
+    Query(&'static str),
+    /// There is no such server.
+    NoServer,
+    /// There is no such organization.
+    NoRealm,
+    /// There is no such token.
+    NoToken,
+    /// The plan cannot be so.
+    Plan(PlanError),
+    /// It is deactivated already.
+    AlreadyDeactivated,
+    /// It is active.
+    AlreadyActive,
+    /// The registration is removed, or being so.
+    Removed,
+    /// The organization's secret is another.
+    WrongSecret,
+    /// The organization is there already.
+    SameServer,
+    /// The organization has a live plan.
+    LivePlan,
+    /// There are as many as there may be.
+    Full,
+    /// The signature is missing or wrong.
+    Signature,
+}
+
+impl OperationError {
+    /// What the caller reads.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::NotOperator => String::from("Unauthorized"),
+            Self::Forbidden { needed } => format!("This needs the role {}", needed.word()),
+            Self::Body(reason) => format!("The body is not valid: {reason}"),
+            Self::Query(name) => format!("The query parameter {name} is not valid"),
+            Self::NoServer => String::from("There is no such server"),
+            Self::NoRealm => String::from("There is no such organization"),
+            Self::NoToken => String::from("There is no such token"),
+            Self::Plan(error) => error.sentence(),
+            Self::AlreadyDeactivated => String::from("The server is deactivated already"),
+            Self::AlreadyActive => String::from("The server is active"),
+            Self::Removed => String::from("The registration was removed"),
+            Self::WrongSecret => String::from("The organization's owner secret is another"),
+            Self::SameServer => String::from("The organization is on that server already"),
+            Self::LivePlan => String::from("The organization has a live plan; end it first"),
+            Self::Full => String::from("There are as many as there may be"),
+            Self::Signature => String::from("The signature is missing, wrong or too old"),
+        }
+    }
+}
+
+impl From<PlanError> for OperationError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}

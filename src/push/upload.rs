@@ -1,0 +1,264 @@
+//! The upload of usage: which rows are taken, in which order, and what they tell of people.
+//!
+//! One upload is one transaction. Each table has a high-water mark of its own, so that a client that numbers its rows
+//! anew does not send the same ones for ever.
+//!
+//! Source: sections 1.15 and 3.3 of the dialect.
+
+use std::collections::BTreeMap;
+
+use super::audit::SYNCED;
+use super::count::Property;
+use super::headcount::{Headcount, Newest, Noted};
+use super::realm_sync::RealmReport;
+use crate::kernel::time::Timestamp;
+
+/// Rows of one table that a server may upload within a day: clients send 10,000 an hour, and as many whenever somebody
+/// joins.
+pub const ROWS_PER_DAY: u64 = 1_000_000;
+
+/// The period of [`ROWS_PER_DAY`]. Units: milliseconds.
+pub const ROWS_PERIOD_MS: u64 = 24 * 3_600_000;
+
+/// What one entry of the audit log that an upload causes costs of [`ROWS_PER_DAY`]: such entries are kept for ever.
+pub const ENTRY_COST: u64 = 100;
+
+/// The longest version or merge base. Units: characters.
+pub const VERSION_CHARS_MAX: usize = 128;
+
+/// An uploaded table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Table {
+    RealmCounts,
+    InstallationCounts,
+    AuditRows,
+}
+
+impl Table {
+    /// Every table, in the order in which they are checked.
+    pub const ALL: [Self; 3] = [Self::RealmCounts, Self::InstallationCounts, Self::AuditRows];
+
+    /// The word in storage.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::RealmCounts => "realm_count",
+            Self::InstallationCounts => "installation_count",
+            Self::AuditRows => "audit",
+        }
+    }
+}
+
+/// A row of statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CountRow {
+    /// Its id on the remote server.
+    pub remote_id: i64,
+    /// The organization's number there; nothing for the whole installation.
+    pub realm: Option<i64>,
+    /// What is counted.
+    pub property: Property,
+    /// The end of the interval.
+    pub end_time: Timestamp,
+    /// Of which part.
+    pub subgroup: Option<String>,
+    /// How many.
+    pub value: i64,
+}
+
+/// A row of the audit log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Its id on the remote server.
+    pub remote_id: i64,
+    /// The organization's number there.
+    pub realm: i64,
+    /// When.
+    pub event_time: Timestamp,
+    /// Whether the row was written later than it happened.
+    pub backfilled: bool,
+    /// What.
+    pub event_type: i64,
+    /// More.
+    pub extra: Extra,
+}
+
+/// The `extra_data` of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Extra {
+    /// A JSON object, and the people that it tells of.
+    Object {
+        /// The object's text.
+        text: String,
+        /// The people, if it has role counts.
+        people: Option<Headcount>,
+    },
+    /// Text that is no JSON object, or one that is too long.
+    Malformed,
+}
+
+/// What the server runs. What an upload does not say is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are the dialect's")]
+pub struct About {
+    pub version: Option<String>,
+    pub merge_base: Option<String>,
+    pub api_feature_level: Option<u64>,
+}
+
+/// An upload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upload {
+    /// Statistics by organization.
+    pub realm_counts: Vec<CountRow>,
+    /// Statistics of the installation.
+    pub installation_counts: Vec<CountRow>,
+    /// Audit rows; servers up to 2.0.6 send none.
+    pub audit_rows: Option<Vec<AuditRow>>,
+    /// All organizations; servers before 8.0 do not say.
+    pub realms: Option<Vec<RealmReport>>,
+    /// What the server runs.
+    pub about: About,
+    /// Parameters that mean nothing here.
+    pub ignored: Vec<String>,
+}
+
+impl Upload {
+    /// What it costs of the day's quota when it causes so many entries. One upload never costs more than a day.
+    #[must_use]
+    pub fn cost(&self, entries: usize) -> u64 {
+        let audit = self.audit_rows.as_ref().map_or(0, Vec::len);
+        let rows = (self.realm_counts.len() + self.installation_counts.len() + audit) as u64;
+        rows.saturating_add(ENTRY_COST.saturating_mul(entries as u64)).min(ROWS_PER_DAY)
+    }
+}
+
+/// The largest id of each table that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are the tables'")]
+pub struct Marks {
+    pub realm_counts: i64,
+    pub installation_counts: i64,
+    pub audit_rows: i64,
+}
+
+impl Marks {
+    /// The mark of a table.
+    #[must_use]
+    pub const fn of(&self, table: Table) -> i64 {
+        match table {
+            Table::RealmCounts => self.realm_counts,
+            Table::InstallationCounts => self.installation_counts,
+            Table::AuditRows => self.audit_rows,
+        }
+    }
+}
+
+/// Why rows are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UploadError {
+    /// A property that no server may upload.
+    Property(String),
+    /// An event that no server may upload.
+    EventType,
+    /// An id that is not larger than the one before it.
+    OutOfOrder,
+    /// `extra_data` that is no object.
+    Extra,
+    /// More rows than a day takes.
+    TooManyRows {
+        /// Units: milliseconds.
+        retry_after_ms: u64,
+    },
+}
+
+impl UploadError {
+    /// The dialect's sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Property(name) => format!("Invalid property {name}"),
+            Self::EventType => String::from("Invalid event type."),
+            Self::OutOfOrder => String::from("Data is out of order."),
+            Self::Extra => String::from("Malformed audit log data"),
+            Self::TooManyRows { .. } => String::from("Too many rows in one day."),
+        }
+    }
+}
+
+/// Walks the tables in their order. The first violation counts.
+///
+/// Errors: [`UploadError::Property`], [`UploadError::EventType`], [`UploadError::OutOfOrder`].
+pub fn check_rows(marks: Marks, upload: &Upload) -> Result<Marks, UploadError> {
+    let audit = upload.audit_rows.as_deref().unwrap_or_default();
+    Ok(Marks {
+        realm_counts: check_counts(marks.realm_counts, &upload.realm_counts)?,
+        installation_counts: check_counts(marks.installation_counts, &upload.installation_counts)?,
+        audit_rows: check_audit(marks.audit_rows, audit)?,
+    })
+}
+
+fn check_counts(mark: i64, rows: &[CountRow]) -> Result<i64, UploadError> {
+    rows.iter().try_fold(mark, |last, row| {
+        if let Property::Refused(name) = &row.property {
+            return Err(UploadError::Property(name.clone()));
+        }
+        if row.remote_id > last { Ok(row.remote_id) } else { Err(UploadError::OutOfOrder) }
+    })
+}
+
+fn check_audit(mark: i64, rows: &[AuditRow]) -> Result<i64, UploadError> {
+    rows.iter().try_fold(mark, |last, row| {
+        if !SYNCED.contains(&row.event_type) {
+            return Err(UploadError::EventType);
+        }
+        if row.remote_id > last { Ok(row.remote_id) } else { Err(UploadError::OutOfOrder) }
+    })
+}
+
+/// That every audit row's `extra_data` can be read.
+///
+/// Errors: [`UploadError::Extra`].
+pub fn check_extra(upload: &Upload) -> Result<(), UploadError> {
+    let rows = upload.audit_rows.as_deref().unwrap_or_default();
+    if rows.iter().any(|row| row.extra == Extra::Malformed) { Err(UploadError::Extra) } else { Ok(()) }
+}
+
+/// The headcounts of the organizations that `rows` tell of, on top of what was known. The second value is the billed
+/// number of people after every row that told one, for license ledgers: organization, time, people.
+#[must_use]
+pub fn count_people(
+    now: Timestamp,
+    mut known: BTreeMap<i64, Newest>,
+    rows: &[AuditRow],
+) -> (BTreeMap<i64, Newest>, Vec<Told>) {
+    let mut changed = BTreeMap::new();
+    let mut told = Vec::new();
+    let mut all = known.values().map(|newest| newest.at(now).billed()).fold(0, u64::saturating_add);
+    for row in rows {
+        let Extra::Object { people: Some(people), .. } = row.extra else { continue };
+        let noted = Noted { remote_id: row.remote_id, event_time: row.event_time, people };
+        let before = known.get(&row.realm).copied().unwrap_or_default();
+        let newest = before.with(noted, now);
+        let people = newest.at(now).billed();
+        all = all.saturating_sub(before.at(now).billed()).saturating_add(people);
+        known.insert(row.realm, newest);
+        changed.insert(row.realm, newest);
+        told.push(Told { realm: row.realm, at: row.event_time, people, all });
+    }
+    (changed, told)
+}
+
+/// What was known after a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// The organization's number.
+    pub realm: i64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its billed people.
+    pub people: u64,
+    /// The billed people of the whole server.
+    pub all: u64,
+}

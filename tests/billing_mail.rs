@@ -1,0 +1,270 @@
+//! Letters: limits, delivery, and what developers see.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod billing_support;
+mod support;
+
+use billing_support::{HOUR_MS, OTHER, Person, REALM, SETTINGS, Scene};
+use support::{body, call};
+use waystation::billing;
+use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome};
+use waystation::kernel::object::{Answer, Call, Object as _, Principal};
+use waystation::kernel::operation::{Class, Operation as O};
+use waystation::kernel::reply::Reply;
+
+/// Asks for one letter from a network; the status.
+fn ask(scene: &mut Scene, network: &'static str) -> u16 {
+    ask_for(scene, network, REALM)
+}
+
+fn ask_for(scene: &mut Scene, network: &'static str, realm: &str) -> u16 {
+    let mut ada = Person { network, ..Person::new() };
+    let token = scene.token_to(realm, None);
+    ada.get(scene, O::BillingRealmLogin, &[&token]);
+    ada.post(scene, O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org")]).status
+}
+
+#[test]
+fn five_letters_a_day_from_one_place_and_ten_for_one_server() {
+    let mut scene = Scene::new();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    }
+    let dump = scene.stage.database.dump();
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 429);
+    assert_eq!(ask_for(&mut scene, "203.0.113.1", OTHER), 429, "whichever organization");
+    assert_eq!(scene.stage.database.dump(), dump, "a refusal is not counted");
+    scene.stage.evict();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut scene, "2001:db8:1:2::1"), 200);
+    }
+    assert_eq!(ask(&mut scene, "198.51.100.7"), 429);
+    assert_eq!(scene.letters(200).len(), 10);
+    scene.stage.wait(24 * HOUR_MS);
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+}
+
+#[test]
+fn a_network_has_one_limit_for_all_servers() {
+    let mut scene = Scene::new();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    }
+    let mut other = Scene::new();
+    other.counter = scene.counter.take();
+    assert_eq!(ask(&mut other, "203.0.113.1"), 429);
+    assert_eq!(other.number("SELECT count(*) FROM billing_preregistration"), 0);
+    assert!(other.letters(200).is_empty());
+    assert_eq!(ask(&mut other, "203.0.113.2"), 200);
+    other.stage.now = other.stage.now.plus(24 * HOUR_MS);
+    assert_eq!(ask(&mut other, "203.0.113.1"), 200);
+    let counter = other.counter.as_mut().unwrap();
+    counter.wait(24 * HOUR_MS);
+    assert_eq!(counter.object.deadline(), None, "nothing is kept for longer than it counts");
+}
+
+#[test]
+fn without_the_counter_no_letter_is_sent() {
+    let mut scene = Scene::new();
+    scene.counter = None;
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 503);
+    assert!(scene.letters(200).is_empty());
+    assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+}
+
+#[test]
+fn only_our_own_objects_count_letters() {
+    let mut scene = Scene::new();
+    let request = Call { principal: Principal::Anonymous, ..call(O::BillingCountMail) };
+    assert_eq!(scene.stage.call(&request).status, 404);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail_count"), 0);
+}
+
+#[test]
+fn neighbours_in_one_network_share_its_limit() {
+    let mut scene = Scene::new();
+    for address in ["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2::3", "2001:db8:1:2::4", "2001:db8:1:2::5"] {
+        assert_eq!(ask(&mut scene, address), 200);
+    }
+    assert_eq!(ask(&mut scene, "2001:db8:1:2::6"), 429);
+    assert_eq!(ask(&mut scene, "2001:db8:1:3::6"), 200);
+}
+
+#[test]
+fn a_letter_is_signed_and_carries_the_link_and_the_host_only() {
+    let mut scene = Scene::new();
+    scene.sql(&format!("UPDATE host_owner SET host = 'Buy <b>now</b> http://evil.example' WHERE owner = '{REALM}'"));
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    let (_, errand) = scene.stage.take_errands().remove(0);
+    let Errand::Fetch(fetch) = errand else { panic!() };
+    let header = |name: &str| fetch.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    assert_eq!((fetch.method, fetch.url.as_str()), ("POST", "https://mail.example/send"));
+    assert_eq!(header("Content-Type"), Some("application/json"));
+    assert_eq!(header("X-Waystation-Timestamp"), Some("1800000000"));
+    let signature = header("X-Waystation-Signature").unwrap();
+    assert!(signature.starts_with("sha256=") && signature.len() == 7 + 64);
+    let letter: serde_json::Value = serde_json::from_slice(&fetch.body).unwrap();
+    assert_eq!(
+        (letter["to"].as_str(), letter["written_at"].as_u64()),
+        (Some("ada@chat.example.org"), Some(1_800_000_000_000))
+    );
+    let text = letter["text"].as_str().unwrap();
+    assert!(!text.contains("evil") && !text.contains("Ada") && text.contains(REALM));
+    assert!(text.contains("https://push.example.org/remote-billing-login/do_confirm/"));
+    assert!(!letter["subject"].as_str().unwrap().contains('\n'));
+}
+
+#[test]
+fn keys_of_links_are_stored_hashed_and_letters_go_when_they_are_taken() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 1);
+    let key = scene.mailed_key();
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 0);
+    assert!(!scene.stage.database.dump().iter().any(|line| line.contains(&key)), "no key at rest");
+}
+
+#[test]
+fn a_letter_that_is_not_taken_is_tried_again_until_its_link_ends() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    let first = scene.letters(500);
+    let mut tries = 1;
+    let mut last = first.clone();
+    for _ in 0..300 {
+        scene.stage.wait(5 * 60_000);
+        let letters = scene.letters(503);
+        tries += letters.len();
+        if !letters.is_empty() {
+            last = letters;
+        }
+    }
+    assert_eq!(first, last, "the same letter, with the same number");
+    assert!((40..80).contains(&tries), "{tries} tries");
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 0, "given up after a day");
+}
+
+#[test]
+fn a_failed_try_is_repeated_after_ten_seconds() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    let (ticket, _) = scene.stage.take_errands().remove(0);
+    scene.stage.tell(ticket, Outcome::Failed(Failure::TimedOut));
+    scene.stage.wait(9_999);
+    assert!(scene.stage.errands.is_empty());
+    scene.stage.wait(1);
+    assert_eq!(scene.letters(200).len(), 1);
+    scene.stage.wait(60_000);
+    assert!(scene.stage.errands.is_empty(), "taken");
+}
+
+#[test]
+fn a_letter_survives_a_crash() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    scene.stage.crash();
+    assert!(scene.stage.errands.is_empty());
+    scene.stage.wait(30_000);
+    assert_eq!(scene.letters(200).len(), 1);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 0);
+}
+
+#[test]
+fn a_late_answer_about_a_letter_that_is_gone_changes_nothing() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    let (first, _) = scene.stage.take_errands().remove(0);
+    scene.stage.wait(30_000);
+    assert_eq!(scene.letters(200).len(), 1);
+    let dump = scene.stage.database.dump();
+    let fetched = Fetched { status: 500, headers: Vec::new(), body: Vec::new() };
+    scene.stage.tell(first, Outcome::Fetched(fetched));
+    assert_eq!(scene.stage.database.dump(), dump);
+}
+
+#[test]
+fn old_links_are_forgotten_after_two_days() {
+    let mut scene = Scene::new();
+    ask(&mut scene, "203.0.113.1");
+    scene.letters(200);
+    scene.stage.wait(48 * HOUR_MS - 1);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 1);
+    scene.stage.wait(1);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+    assert_eq!(scene.stage.object.deadline(), None, "nothing left to do");
+}
+
+#[test]
+fn without_a_mail_service_nobody_is_promised_a_letter() {
+    let mut scene = Scene::with(&SETTINGS[..1]);
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 503);
+    assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+    let mut ada = Person::new();
+    let token = scene.token();
+    ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
+    let reply = ada.post(&mut scene, O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org")]);
+    assert!(reply.body.contains("E-mail is not configured"));
+}
+
+#[test]
+fn developers_read_their_letters_and_only_the_last_twenty() {
+    let mut scene = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    let (ticket, errand) = scene.stage.take_errands().remove(0);
+    let Errand::Call { class, name, call: keep } = errand else { panic!() };
+    assert_eq!((class, name.as_str(), keep.principal), (Class::RemoteServer, "dev-mail", Principal::Service));
+    let mut desk = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    let reply = desk.stage.call(&keep);
+    scene.stage.tell(ticket, Outcome::Replied(reply));
+    assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 0);
+    let read = call(O::BillingDevMail);
+    assert_eq!(billing::address(&desk.settings, &read), Ok((Class::RemoteServer, String::from("dev-mail"))));
+    assert_eq!(body(&desk.stage.call(&read))["mails"][0]["to"], "ada@chat.example.org");
+    for number in 0..30 {
+        desk.stage.call(&Call { body: format!("{{\"n\":{number}}}").into_bytes(), ..(*keep).clone() });
+    }
+    let mails = body(&desk.stage.call(&read));
+    assert_eq!((mails["mails"].as_array().unwrap().len(), mails["mails"][0]["n"].as_u64()), (20, Some(29)));
+}
+
+#[test]
+fn letters_of_a_real_service_are_nobodys_to_read_or_plant() {
+    let mut real = Scene::new();
+    let mut developers = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    for principal in [Principal::Anonymous, Principal::Operator, Principal::Service] {
+        for operation in [O::BillingDevMail, O::BillingKeepMail] {
+            let request = Call { principal, body: b"{}".to_vec(), ..call(operation) };
+            assert_eq!(real.stage.call(&request).status, 404, "{operation:?} {principal:?}");
+        }
+    }
+    let planted = Call { body: b"{}".to_vec(), ..call(O::BillingKeepMail) };
+    assert_eq!(developers.stage.call(&planted).status, 404);
+    assert_eq!(
+        real.number("SELECT count(*) FROM billing_dev_mail")
+            + developers.number("SELECT count(*) FROM billing_dev_mail"),
+        0
+    );
+}
+
+#[test]
+fn a_full_disk_promises_nothing() {
+    let mut scene = Scene::new();
+    let mut ada = Person::new();
+    let token = scene.token();
+    ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
+    let csrf = billing_support::attribute(&ada.page, "name=\"csrf\" value=\"").unwrap();
+    let request = ada.call(O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org"), ("csrf", &csrf)]);
+    let Answer::Later(ticket) = scene.stage.begin(&request) else { panic!() };
+    scene.stage.take_errands();
+    scene.stage.database.refuse_commits();
+    let told = scene.stage.try_tell(ticket, Outcome::Replied(Reply::json_text(String::from("{}"))));
+    assert!(told.is_err());
+    assert!(scene.stage.errands.is_empty(), "no letter whose link would not work");
+}

@@ -1,0 +1,218 @@
+//! Owners and administrators at a server's own object: sign-in, pages and plans on the bouncer's real books.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod push_world;
+
+use push_world::support::{body, call};
+use push_world::{REALM, USER, UUID_A, World, as_server, form_call, key, realm};
+use serde_json::{Value, json};
+use waystation::kernel::object::{Browser, Call, Principal};
+use waystation::kernel::operation::Operation as O;
+use waystation::kernel::reply::Reply;
+
+const BASE: &str = "https://push.example.org";
+const HOUR_MS: u64 = 3_600_000;
+
+/// A browser.
+#[derive(Default)]
+struct Owner {
+    cookie: Option<String>,
+    page: String,
+}
+
+impl Owner {
+    fn send(&mut self, world: &mut World, operation: O, params: &[&str], form: &[(&str, &str)]) -> Reply {
+        let token = self.page.split_once("name=\"csrf\" value=\"").map(|(_, rest)| rest.split('"').next().unwrap());
+        let mut form = form.to_vec();
+        form.extend(token.map(|token| ("csrf", token)));
+        let browser = Browser { base: BASE.to_owned(), cookie: self.cookie.clone(), origin: Some(BASE.to_owned()) };
+        let params = params.iter().map(|param| (*param).to_owned()).collect();
+        let reply = world.send(&Call { params, browser: Some(browser), ..form_call(operation, &form) });
+        if let Some(cookie) = reply.header("Set-Cookie") {
+            self.cookie = Some(cookie.split(';').next().unwrap().to_owned());
+        }
+        if reply.body.starts_with("<!doctype") {
+            self.page.clone_from(&reply.body);
+        }
+        reply
+    }
+}
+
+fn world() -> World {
+    let mut world = World::with(&[("MAIL_WEBHOOK_URL", "https://mail.example/send"), ("MAIL_WEBHOOK_SECRET", "hush")]);
+    world.register(UUID_A);
+    assert_eq!(world.upload(UUID_A, &[REALM]).status, 200);
+    world
+}
+
+fn mailed_key(world: &World) -> String {
+    let fetch = world.fetched.iter().rfind(|fetch| fetch.url.contains("mail.example")).expect("a letter");
+    let letter: Value = serde_json::from_slice(&fetch.body).unwrap();
+    let text = letter["text"].as_str().unwrap().to_owned();
+    let link = text.split_whitespace().find(|word| word.contains("/do_confirm/")).unwrap();
+    link.rsplit('/').next().unwrap().to_owned()
+}
+
+fn token(world: &mut World) -> String {
+    let user = json!({ "uuid": USER, "email": "owner@chat.example.org", "full_name": "Owner" }).to_string();
+    let organization = realm(0, REALM).to_string();
+    let browser = Some(Browser { base: BASE.to_owned(), ..Browser::default() });
+    let form = form_call(O::PushBilling, &[("user", &user), ("realm", &organization)]);
+    let reply = world.send(&as_server(UUID_A, Call { browser, ..form }));
+    let url = body(&reply)["billing_access_url"].as_str().expect("a link").to_owned();
+    url.rsplit('/').next().unwrap().to_owned()
+}
+
+fn owner(world: &mut World) -> Owner {
+    let (mut owner, token) = (Owner::default(), token(world));
+    assert_eq!(owner.send(world, O::BillingRealmLogin, &[&token], &[]).status, 200);
+    let sent = owner.send(world, O::BillingRealmMail, &[&token], &[("email", "owner@chat.example.org")]);
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    let key = mailed_key(world);
+    assert_eq!(owner.send(world, O::BillingRealmConfirm, &[&key], &[]).status, 200);
+    let action =
+        owner.page.split_once("action=\"/remote-billing-login/").unwrap().1.split('"').next().unwrap().to_owned();
+    let entered = owner.send(world, O::BillingRealmEnter, &[&action], &[("tos_consent", "true")]);
+    assert_eq!(entered.header("Location"), Some(&*format!("/realm/{REALM}/plans/")), "{}", entered.body);
+    owner
+}
+
+fn administrator(world: &mut World) -> Owner {
+    let mut admin = Owner::default();
+    admin.send(world, O::BillingServerLogin, &[], &[]);
+    let shown =
+        admin.send(world, O::BillingServerEnter, &[], &[("zulip_org_id", UUID_A), ("zulip_org_key", &key('k'))]);
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let sent = admin.send(world, O::BillingServerMail, &[UUID_A], &[("email", "root@chat.example.org")]);
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    let key = mailed_key(world);
+    admin.send(world, O::BillingServerConfirm, &[&key], &[]);
+    let entered = admin.send(world, O::BillingServerAccept, &[&key], &[("tos_consent", "true")]);
+    assert_eq!(entered.status, 302, "{}", entered.body);
+    admin
+}
+
+fn operate(world: &mut World, operation: O, param: &str, wish: &Value) -> Value {
+    let body_bytes = if wish.is_null() { Vec::new() } else { wish.to_string().into_bytes() };
+    let request =
+        Call { principal: Principal::Operator, params: vec![param.to_owned()], body: body_bytes, ..call(operation) };
+    let reply = world.send(&request);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    body(&reply)
+}
+
+#[test]
+fn an_owner_signs_in_and_changes_the_plan_that_an_operator_has_made() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    assert_eq!(owner.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]).status, 200);
+    let refused = owner.send(&mut world, O::BillingRealmPlan, &[REALM], &[("status", "2")]);
+    assert_eq!(body(&refused)["msg"], "There is no live plan");
+    let plan =
+        json!({ "plan": { "tier": 103, "licenses": 10, "automanage_licenses": false, "price_per_license": 350 } });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &plan);
+    let done = owner.send(&mut world, O::BillingRealmPlan, &[REALM], &[("status", "2")]);
+    assert_eq!((done.status, body(&done)["result"].as_str()), (200, Some("success")), "{}", done.body);
+    let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]);
+    assert!(shown.body.contains("Basic") && shown.body.contains("Ends with this billing period"), "{}", shown.body);
+    let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
+    assert!(audit.contains("owner:owner@chat.example.org"), "{audit}");
+}
+
+#[test]
+fn a_sponsorship_is_put_down_for_operators_to_read() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "sponsorship"], &[]);
+    let form = [
+        ("organization_type", "90"),
+        ("description", "We care"),
+        ("expected_total_users", "100"),
+        ("paid_users_count", "0"),
+    ];
+    let asked = owner.send(&mut world, O::BillingRealmSponsorship, &[REALM], &form);
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "sponsorship"], &[]);
+    assert!(shown.body.contains("waits for an answer"));
+    let asked = owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "104")]);
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
+    assert!(audit.contains("We care") && audit.contains("asks for Business"), "{audit}");
+}
+
+#[test]
+fn the_servers_plan_follows_its_only_organization_when_the_owner_comes() {
+    let mut world = world();
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 102 } }));
+    let (mut owner, token) = (Owner::default(), token(&mut world));
+    assert_eq!(owner.send(&mut world, O::BillingRealmLogin, &[&token], &[]).status, 200, "{}", owner.page);
+    let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
+    assert!(audit.contains("20002"), "{audit}");
+    assert_eq!(operate(&mut world, O::OperatorServer, UUID_A, &Value::Null)["plan_type"], 100);
+}
+
+#[test]
+fn an_administrator_ends_the_registration_and_its_name_becomes_free() {
+    let mut world = world();
+    let mut admin = administrator(&mut world);
+    admin.send(&mut world, O::BillingServerPage, &[UUID_A, "deactivate"], &[]);
+    let done = admin.send(&mut world, O::BillingServerAct, &[UUID_A, "deactivate"], &[("confirmed", "true")]);
+    assert!(done.status == 200 && done.body.contains("has been deactivated"), "{}", done.body);
+    let gone = world.send(&as_server(UUID_A, form_call(O::PushAnalyticsStatus, &[])));
+    assert_eq!(gone.status, 401);
+    let label = UUID_A.split('-').next().unwrap();
+    let again = world.send(&push_world::registration(push_world::UUID_B, &format!("{label}.example.org")));
+    assert_eq!(again.status, 200, "{}", again.body);
+}
+
+#[test]
+fn letters_wait_for_the_mail_service_over_a_crash_and_counts_are_forgotten() {
+    let mut world = world();
+    let (mut owner, token) = (Owner::default(), token(&mut world));
+    owner.send(&mut world, O::BillingRealmLogin, &[&token], &[]);
+    world.outside = Box::new(|_| None);
+    let sent = owner.send(&mut world, O::BillingRealmMail, &[&token], &[("email", "owner@chat.example.org")]);
+    assert_eq!(sent.status, 200);
+    world.fetched.clear();
+    world.crash();
+    world.outside = push_world::everything_works();
+    world.wait(HOUR_MS);
+    mailed_key(&world);
+    assert_eq!(world.rows(UUID_A, "billing_mail"), 0);
+    let counter = world.servers.keys().find(|name| name.starts_with("mail-counter/")).expect("a counter").clone();
+    assert_eq!(world.rows(&counter, "billing_mail_count"), 1);
+    world.wait(24 * HOUR_MS);
+    assert_eq!(world.rows(&counter, "billing_mail_count"), 0);
+}
+
+#[test]
+fn pages_of_nobody_leave_nothing_behind() {
+    let mut world = world();
+    let mut stranger = Owner::default();
+    stranger.send(&mut world, O::BillingServerLogin, &[], &[]);
+    let uuid = "9cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
+    let refused =
+        stranger.send(&mut world, O::BillingServerEnter, &[], &[("zulip_org_id", uuid), ("zulip_org_key", "x")]);
+    assert!(refused.status == 401 && refused.body.contains("Did not find a server registration"));
+    for name in ["sign-in", uuid] {
+        assert!(world.servers[name].database.dump().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_removed_server_has_no_billing_users() {
+    let mut world = world();
+    owner(&mut world);
+    assert_eq!(world.rows(UUID_A, "billing_user"), 1);
+    operate(&mut world, O::OperatorServerRemove, UUID_A, &Value::Null);
+    for table in ["billing_user", "billing_preregistration", "billing_mail"] {
+        assert_eq!(world.rows(UUID_A, table), 0, "{table}");
+    }
+}
