@@ -542,3 +542,54 @@ fn counts_older_than_four_hundred_days_are_forgotten_by_the_alarm() {
     world.wait(400 * DAY);
     assert_eq!(world.rows(UUID_A, "realm_count"), 0);
 }
+
+#[test]
+fn an_owner_changes_a_plan_through_the_pages_and_nobody_else_does() {
+    let mut world = world();
+    let plan = json!({ "plan": { "tier": 103, "licenses": 10 } });
+    assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &plan).status, 200);
+    let owner = |principal: Principal, body: &Value| Call {
+        principal,
+        caller: Some(String::from("owner@example.org")),
+        ..wish(Op::PushOwnerPlan, REALM, "", body)
+    };
+    let end = json!({ "status": 2 });
+    for stranger in [Principal::Anonymous, Principal::Operator, Principal::Peer] {
+        let reply = world.server(UUID_A).call(&owner(stranger, &end));
+        assert_eq!(reply.status, 404, "{stranger:?}");
+    }
+    let reply = world.server(UUID_A).call(&owner(Principal::Service, &end));
+    assert_eq!(body(&reply)["plan"]["status"], 2);
+    let again = world.server(UUID_A).call(&owner(Principal::Service, &end));
+    assert_eq!(
+        (again.status, body(&again)["detail"].as_str()),
+        (409, Some("The plan's status does not allow this change"))
+    );
+    let both = json!({ "status": 1, "licenses": 20 });
+    assert_eq!(world.server(UUID_A).call(&owner(Principal::Service, &both)).status, 409);
+    let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
+    assert_eq!(audit["rows"].as_array().unwrap().last().unwrap()["actor"], "owner:owner@example.org");
+}
+
+#[test]
+fn a_server_reads_its_own_counts_and_no_others() {
+    let mut world = world();
+    world.device(UUID_A, "1", "aa");
+    let mut notice = notification(1);
+    notice["realm_uuid"] = json!(REALM);
+    accepted(&world.send(&as_server(UUID_A, json_call(Op::PushNotify, &notice))));
+    let counts = |uuid: &str, query: &str| as_server(uuid, Call { query: query.to_owned(), ..call(Op::PushCounts) });
+    for query in
+        ["property=mobile_pushes_received::day", &format!("property=mobile_pushes_received::day&realm_uuid={REALM}")]
+    {
+        let told = accepted(&world.send(&counts(UUID_A, query)));
+        assert_eq!(told["rows"][0]["value"], 1, "{query}");
+    }
+    world.send(&registration(UUID_B, "other.example.net"));
+    let foreign = world.send(&counts(UUID_B, &format!("property=mobile_pushes_received::day&realm_uuid={REALM}")));
+    assert_eq!(foreign.status, 403);
+    let bad = world.send(&counts(UUID_A, "property=x"));
+    refused(&bad, 400, "BAD_REQUEST", "The query parameter property is not valid");
+    let nobody = Call { authorization: None, ..counts(UUID_A, "property=mobile_pushes_received::day") };
+    assert_eq!(world.send(&nobody).status, 401);
+}
