@@ -298,7 +298,7 @@ fn a_plan_lets_many_people_push_and_every_change_is_noted() {
     let last = audit["rows"].as_array().unwrap().iter().rfind(|row| row["event_type"] == 506).unwrap();
     assert_eq!(last["extra_data"], json!({ "property": "status", "old_value": 1, "new_value": 2 }));
     for (bad, status) in [
-        (json!({}), 409),
+        (json!({}), 400),
         (json!({ "plan_type": 99 }), 400),
         (json!({ "plan": { "tier": "104" } }), 400),
         (json!({ "plan": { "surprise": 1 } }), 400),
@@ -489,7 +489,7 @@ fn a_signed_message_of_the_payment_system_sets_a_plan_once() {
     assert_eq!(send(&mut world, &message, SECRET).status, 200, "repeated");
     assert_eq!(world.dump(), before);
     for (bad, status) in [
-        (json!({ "event": "evt_2", "change": {} }), 409),
+        (json!({ "event": "evt_2", "change": {} }), 400),
         (json!({ "event": "", "change": {} }), 400),
         (json!({ "event": "evt_3", "realm": UUID_B, "change": { "plan_type": 102 } }), 404),
     ] {
@@ -566,7 +566,7 @@ fn an_owner_changes_a_plan_through_the_pages_and_nobody_else_does() {
         (409, Some("The plan's status does not allow this change"))
     );
     let both = json!({ "status": 1, "licenses": 20 });
-    assert_eq!(world.server(UUID_A).call(&owner(Principal::Service, &both)).status, 409);
+    assert_eq!(world.server(UUID_A).call(&owner(Principal::Service, &both)).status, 400);
     let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
     assert_eq!(audit["rows"].as_array().unwrap().last().unwrap()["actor"], "owner:owner@example.org");
 }

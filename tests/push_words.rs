@@ -10,9 +10,7 @@
 
 use std::fmt::Write as _;
 
-use waystation::push::access::{
-    AccessError, DEACTIVATED, NO_ACCOUNT, NO_CONSENT, NOT_AUTHENTICATED, SESSION_EXPIRED,
-};
+use waystation::push::access::{AccessError, DEACTIVATED, NO_ACCOUNT, NO_CONSENT, NOT_AUTHENTICATED, SESSION_EXPIRED};
 use waystation::push::operate::OperationError;
 use waystation::push::permission::Reason;
 use waystation::push::plan::PlanError;

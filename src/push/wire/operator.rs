@@ -9,7 +9,7 @@ use crate::kernel::reply::{Media, Problem, Reply};
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::operate::OperationError;
 use crate::push::owner::OwnerWish;
-use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanWish, Set};
+use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanError, PlanWish, Set};
 use crate::push::refusal::Refusal;
 use crate::push::role::{KeptToken, NAME_CHARS_MAX, Role, TOKEN_MS, TOKEN_MS_MAX};
 use crate::push::tier::{PlanType, Schedule, Status, Tier};
@@ -43,7 +43,16 @@ const fn code(error: &OperationError) -> ErrorCode {
     match error {
         OperationError::NotOperator | OperationError::Signature => ErrorCode::Unauthorized,
         OperationError::Forbidden { .. } | OperationError::WrongSecret => ErrorCode::Forbidden,
-        OperationError::Body(_) => ErrorCode::InvalidRequest,
+        // What no state would allow.
+        OperationError::Body(_)
+        | OperationError::Plan(
+            PlanError::Nothing
+            | PlanError::NoTier
+            | PlanError::NotLive
+            | PlanError::TwoPrices
+            | PlanError::NoPrice
+            | PlanError::OneThing,
+        ) => ErrorCode::InvalidRequest,
         OperationError::Query(_) => ErrorCode::InvalidPath,
         OperationError::NoServer | OperationError::NoRealm | OperationError::NoToken => ErrorCode::NotFound,
         OperationError::Plan(_)
