@@ -593,3 +593,24 @@ fn a_server_reads_its_own_counts_and_no_others() {
     let nobody = Call { authorization: None, ..counts(UUID_A, "property=mobile_pushes_received::day") };
     assert_eq!(world.send(&nobody).status, 401);
 }
+
+#[test]
+fn a_move_that_was_cut_off_half_way_is_finished_by_asking_again() {
+    let mut world = world();
+    world.send(&registration(UUID_B, "other.example.net"));
+    let wanted = json!({ "server": UUID_B, "uuid_owner_secret": "secret" });
+    let pack = Call { principal: Principal::Operator, ..wish(Op::OperatorRealmMove, REALM, "", &wanted) };
+    let bundle = body(&world.server(UUID_A).call(&pack));
+    let adopt = |principal| Call { principal, ..wish(Op::PushRealmAdopt, "", "", &bundle) };
+    for stranger in [Principal::Anonymous, Principal::Operator] {
+        assert_eq!(world.server(UUID_B).call(&adopt(stranger)).status, 404, "{stranger:?}");
+    }
+    assert_eq!(world.server(UUID_B).call(&adopt(Principal::Service)).status, 200);
+    world.crash();
+    assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (1, 1), "with both until it is settled");
+    assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 200);
+    world.crash();
+    world.wait(10 * 60_000);
+    assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (0, 1));
+    assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 409, "it is there");
+}
