@@ -298,7 +298,7 @@ fn a_plan_lets_many_people_push_and_every_change_is_noted() {
     let last = audit["rows"].as_array().unwrap().iter().rfind(|row| row["event_type"] == 506).unwrap();
     assert_eq!(last["extra_data"], json!({ "property": "status", "old_value": 1, "new_value": 2 }));
     for (bad, status) in [
-        (json!({}), 409),
+        (json!({}), 400),
         (json!({ "plan_type": 99 }), 400),
         (json!({ "plan": { "tier": "104" } }), 400),
         (json!({ "plan": { "surprise": 1 } }), 400),
@@ -489,7 +489,7 @@ fn a_signed_message_of_the_payment_system_sets_a_plan_once() {
     assert_eq!(send(&mut world, &message, SECRET).status, 200, "repeated");
     assert_eq!(world.dump(), before);
     for (bad, status) in [
-        (json!({ "event": "evt_2", "change": {} }), 409),
+        (json!({ "event": "evt_2", "change": {} }), 400),
         (json!({ "event": "", "change": {} }), 400),
         (json!({ "event": "evt_3", "realm": UUID_B, "change": { "plan_type": 102 } }), 404),
     ] {
@@ -541,4 +541,76 @@ fn counts_older_than_four_hundred_days_are_forgotten_by_the_alarm() {
     assert_eq!(world.rows(UUID_A, "realm_count"), 1);
     world.wait(400 * DAY);
     assert_eq!(world.rows(UUID_A, "realm_count"), 0);
+}
+
+#[test]
+fn an_owner_changes_a_plan_through_the_pages_and_nobody_else_does() {
+    let mut world = world();
+    let plan = json!({ "plan": { "tier": 103, "licenses": 10 } });
+    assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &plan).status, 200);
+    let owner = |principal: Principal, body: &Value| Call {
+        principal,
+        caller: Some(String::from("owner@example.org")),
+        ..wish(Op::PushOwnerPlan, REALM, "", body)
+    };
+    let end = json!({ "status": 2 });
+    for stranger in [Principal::Anonymous, Principal::Operator, Principal::Peer] {
+        let reply = world.server(UUID_A).call(&owner(stranger, &end));
+        assert_eq!(reply.status, 404, "{stranger:?}");
+    }
+    let reply = world.server(UUID_A).call(&owner(Principal::Service, &end));
+    assert_eq!(body(&reply)["plan"]["status"], 2);
+    let again = world.server(UUID_A).call(&owner(Principal::Service, &end));
+    assert_eq!(
+        (again.status, body(&again)["detail"].as_str()),
+        (409, Some("The plan's status does not allow this change"))
+    );
+    let both = json!({ "status": 1, "licenses": 20 });
+    assert_eq!(world.server(UUID_A).call(&owner(Principal::Service, &both)).status, 400);
+    let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
+    assert_eq!(audit["rows"].as_array().unwrap().last().unwrap()["actor"], "owner:owner@example.org");
+}
+
+#[test]
+fn a_server_reads_its_own_counts_and_no_others() {
+    let mut world = world();
+    world.device(UUID_A, "1", "aa");
+    let mut notice = notification(1);
+    notice["realm_uuid"] = json!(REALM);
+    accepted(&world.send(&as_server(UUID_A, json_call(Op::PushNotify, &notice))));
+    let counts = |uuid: &str, query: &str| as_server(uuid, Call { query: query.to_owned(), ..call(Op::PushCounts) });
+    for query in
+        ["property=mobile_pushes_received::day", &format!("property=mobile_pushes_received::day&realm_uuid={REALM}")]
+    {
+        let told = accepted(&world.send(&counts(UUID_A, query)));
+        assert_eq!(told["rows"][0]["value"], 1, "{query}");
+    }
+    world.send(&registration(UUID_B, "other.example.net"));
+    let foreign = world.send(&counts(UUID_B, &format!("property=mobile_pushes_received::day&realm_uuid={REALM}")));
+    assert_eq!(foreign.status, 403);
+    let bad = world.send(&counts(UUID_A, "property=x"));
+    refused(&bad, 400, "BAD_REQUEST", "The query parameter property is not valid");
+    let nobody = Call { authorization: None, ..counts(UUID_A, "property=mobile_pushes_received::day") };
+    assert_eq!(world.send(&nobody).status, 401);
+}
+
+#[test]
+fn a_move_that_was_cut_off_half_way_is_finished_by_asking_again() {
+    let mut world = world();
+    world.send(&registration(UUID_B, "other.example.net"));
+    let wanted = json!({ "server": UUID_B, "uuid_owner_secret": "secret" });
+    let pack = Call { principal: Principal::Operator, ..wish(Op::OperatorRealmMove, REALM, "", &wanted) };
+    let bundle = body(&world.server(UUID_A).call(&pack));
+    let adopt = |principal| Call { principal, ..wish(Op::PushRealmAdopt, "", "", &bundle) };
+    for stranger in [Principal::Anonymous, Principal::Operator] {
+        assert_eq!(world.server(UUID_B).call(&adopt(stranger)).status, 404, "{stranger:?}");
+    }
+    assert_eq!(world.server(UUID_B).call(&adopt(Principal::Service)).status, 200);
+    world.crash();
+    assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (1, 1), "with both until it is settled");
+    assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 200);
+    world.crash();
+    world.wait(10 * 60_000);
+    assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (0, 1));
+    assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 409, "it is there");
 }

@@ -317,3 +317,43 @@ fn a_day_takes_so_many_rows() {
     world.wait(DAY / 1_000);
     accepted(&world.send(&upload(UUID_A, &[("installation_counts", json!([count(1)]))])));
 }
+
+#[test]
+fn the_decision_reads_as_much_after_ten_thousand_rows_as_after_ten() {
+    let steps = |rows: i64| {
+        let mut world = registered();
+        world.upload(UUID_A, &[REALM]);
+        let audit: Vec<Value> = (1..=rows).map(|id| joined(&world, id, 0, 5)).collect();
+        accepted(
+            &world.send(&upload(UUID_A, &[("realmauditlog_rows", json!(audit)), ("api_feature_level", json!(300))])),
+        );
+        world.servers[UUID_A].database.take_read_steps();
+        accepted(&notify(&mut world, Some(REALM)));
+        let with_realm = world.servers[UUID_A].database.take_read_steps();
+        accepted(&notify(&mut world, None));
+        (with_realm, world.servers[UUID_A].database.take_read_steps())
+    };
+    assert_eq!(steps(10_000), steps(10));
+}
+
+#[test]
+fn uploads_and_decisions_are_the_same_when_memory_is_lost_after_every_event() {
+    let play = |evict: bool| {
+        let mut world = registered();
+        world.evict_always = evict;
+        for round in 0..3_i64 {
+            let rows = json!([joined(&world, round + 1, 0, 3 + u64::try_from(round).unwrap())]);
+            let fields = [
+                ("realm_counts", json!([count(round * 2 + 1), count(round * 2 + 2)])),
+                ("realmauditlog_rows", rows),
+                ("realms", json!([])),
+                ("api_feature_level", json!(300)),
+            ];
+            accepted(&world.send(&upload(UUID_A, &fields)));
+            world.wait(EMPTY_REPEATED_MS);
+            accepted(&notify(&mut world, None));
+        }
+        world.dump()
+    };
+    assert_eq!(play(true), play(false));
+}

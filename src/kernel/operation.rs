@@ -138,6 +138,10 @@ pub enum Operation {
     OperatorTokenCreate,
     OperatorTokens,
     OperatorTokenRevoke,
+    /// A series of counts, for the server itself.
+    PushCounts,
+    /// An owner who signed in changes a plan; asked by the pages for owners only.
+    PushOwnerPlan,
     /// A signed message of the payment system.
     PushBillingEvent,
     /// The operators' tokens are judged; asked by the front only.

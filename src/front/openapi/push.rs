@@ -37,6 +37,10 @@ pub(super) fn all() -> Map<String, Value> {
             ),
         ),
         (
+            "PushCounts",
+            success(&["rows"], json!({ "rows": { "type": "array", "items": { "type": "object" } }, "next": {} })),
+        ),
+        (
             "PushBillingAccess",
             success(&["billing_access_url"], json!({ "billing_access_url": { "type": "string", "format": "uri" } })),
         ),

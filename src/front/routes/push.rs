@@ -177,6 +177,16 @@ pub(super) const TABLE: &[Route] = &[
         )
     },
     Route {
+        method: Method::Get,
+        answers: &[said("PushCounts"), INVALID, STRANGER, FOREIGN],
+        ..row(
+            "/api/v1/remotes/server/counts",
+            Operation::PushCounts,
+            0,
+            "A series of the server's own counts, by `property`, `from`, `to` and `realm_uuid`.",
+        )
+    },
+    Route {
         answers: &[said("PushBillingAccess"), INVALID, STRANGER, FOREIGN],
         ..row(
             "/api/v1/remotes/server/billing",

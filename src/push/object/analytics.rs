@@ -101,6 +101,9 @@ impl RemoteServer {
         if let Some(plan) = &sync {
             after.empty_realms_since = plan.empty_since;
             put_sync(plan, now, &mut batch)?;
+            for uuid in &plan.paid_gone {
+                self.tell_of_loss(turn, uuid, &mut batch);
+            }
             for report in &plan.added {
                 self.owe(turn, NameKind::Realm, report.uuid.to_string(), DutyAct::Confirm, &mut batch)?;
                 self.strangers.remove(&report.uuid);

@@ -14,6 +14,7 @@ use crate::kernel::time::Timestamp;
 use crate::push::access;
 use crate::push::audit::{Actor, Change, Entry, Event, Note, Scope};
 use crate::push::operate::OperationError;
+use crate::push::owner::decide_owner;
 use crate::push::refusal::Refusal;
 use crate::push::registration::State;
 use crate::push::store::realms::{ProfileText, RealmRow};
@@ -22,9 +23,13 @@ use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
 use crate::push::webhook::{SKEW_MS, is_genuine};
 use crate::push::wire::billing::{encode_identity, parse_access};
+use crate::push::wire::form::Form;
 use crate::push::wire::index::{Bundle, Farewell};
 use crate::push::wire::service::{self, Granted};
 use crate::push::wire::{answer, operator as wire};
+
+/// The parameters of a series.
+const COUNTS_KNOWN: [&str; 6] = ["property", "from", "to", "after", "limit", "realm_uuid"];
 
 impl RemoteServer {
     /// A link with which an owner signs in. The server's plan becomes its only organization's on this occasion.
@@ -85,6 +90,36 @@ impl RemoteServer {
         batch.push(super::operator::announce(now));
         self.commit(turn, batch)?;
         Ok(done)
+    }
+
+    /// A series of counts for the server's own people.
+    pub(super) fn own_counts(&mut self, turn: &Turn<'_>, call: &Call, learned: &Learned) -> Result<Reply, Halt> {
+        let realm = Form::of(call).uuid("realm_uuid")?;
+        let row = match &realm {
+            None => None,
+            Some(uuid) => {
+                self.required_realm(turn, uuid, learned)?;
+                realms::load(turn.sql, uuid.as_str())?
+            }
+        };
+        let (rows, next) = super::operator::series(turn.sql, turn.now, call, row.as_ref())?;
+        Ok(answer::series(rows, next, &Form::of(call).ignored(&COUNTS_KNOWN)))
+    }
+
+    /// An owner who signed in changes a plan, as far as it allows. The pages say who it is.
+    pub(super) fn owner_plan(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
+        let wish = wire::parse_owner(&call.body)?;
+        let key = call.params.first().map_or("", String::as_str).to_owned();
+        let scope = accounts::scope_of(turn.sql, &key)?.ok_or(OperationError::NoRealm)?;
+        let account = accounts::load(turn.sql, turn.now, scope)?;
+        let plan = decide_owner(turn.now, &account, &wish).map_err(OperationError::from)?;
+        let actor = Actor::Owner(call.caller.clone().unwrap_or_default());
+        let mut batch = Vec::new();
+        accounts::write(&account, &plan, &actor, turn.now, &mut batch);
+        self.tell_of_plan(turn, &key, &mut batch);
+        self.commit(turn, batch)?;
+        let (customer, live) = (plans::load_customer(turn.sql, &key)?, plans::load_live(turn.sql, &key)?);
+        Ok(wire::answer(&wire::plan_of(customer.as_ref(), live.as_ref())))
     }
 
     /// What an organization takes along, for whoever knows its secret.

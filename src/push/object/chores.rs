@@ -91,6 +91,11 @@ impl RemoteServer {
         self.tell_payment(turn, "plan.changed", Some(key).filter(|key| !key.is_empty()), batch);
     }
 
+    /// Keeps that the payment system must be told of an organization that has gone missing although somebody pays for it.
+    pub(super) fn tell_of_loss(&self, turn: &Turn<'_>, realm: &Uuid, batch: &mut Vec<Statement>) {
+        self.tell_payment(turn, "realm.gone", Some(realm.as_str()), batch);
+    }
+
     fn tell_payment(&self, turn: &Turn<'_>, kind: &str, realm: Option<&str>, batch: &mut Vec<Statement>) {
         let push = &self.settings.push;
         if push.billing_webhook_url.is_some() && push.billing_key.is_some() {

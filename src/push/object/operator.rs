@@ -343,6 +343,17 @@ fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Re
 }
 
 fn show_counts(sql: &dyn Sql, now: Timestamp, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {
+    let (rows, next) = series(sql, now, call, realm)?;
+    Ok(wire::page("rows", rows, next))
+}
+
+/// A page of a series, and the cursor of the next one.
+pub(super) fn series(
+    sql: &dyn Sql,
+    now: Timestamp,
+    call: &Call,
+    realm: Option<&RealmRow>,
+) -> Result<(Vec<Value>, Option<Value>), Halt> {
     let query = Query::of(call);
     let property = query.get("property").filter(|name| is_series(name)).ok_or(OperationError::Query("property"))?;
     let from = query.time("from")?.unwrap_or(Timestamp::EPOCH);
@@ -380,7 +391,7 @@ fn show_counts(sql: &dyn Sql, now: Timestamp, call: &Call, realm: Option<&RealmR
             "value": point.value,
         })
     };
-    Ok(wire::page("rows", points.iter().map(entry).collect(), next))
+    Ok((points.iter().map(entry).collect(), next))
 }
 
 fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {

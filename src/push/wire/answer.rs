@@ -124,6 +124,15 @@ pub fn public_keys(sealed: &[String], vapid: Option<String>) -> Reply {
     success(body, &[])
 }
 
+/// A page of a series, and the cursor of the next one.
+#[must_use]
+pub fn series(rows: Vec<Value>, next: Option<Value>, ignored: &[String]) -> Reply {
+    let mut body = Map::new();
+    body.insert(String::from("rows"), Value::from(rows));
+    body.insert(String::from("next"), next.unwrap_or(Value::Null));
+    success(body, ignored)
+}
+
 /// How far each uploaded table is.
 #[must_use]
 pub fn analytics_status(marks: Marks, ignored: &[String]) -> Reply {

@@ -8,7 +8,8 @@ use crate::kernel::object::Call;
 use crate::kernel::reply::{Media, Problem, Reply};
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::operate::OperationError;
-use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanWish, Set};
+use crate::push::owner::OwnerWish;
+use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanError, PlanWish, Set};
 use crate::push::refusal::Refusal;
 use crate::push::role::{KeptToken, NAME_CHARS_MAX, Role, TOKEN_MS, TOKEN_MS_MAX};
 use crate::push::tier::{PlanType, Schedule, Status, Tier};
@@ -42,7 +43,16 @@ const fn code(error: &OperationError) -> ErrorCode {
     match error {
         OperationError::NotOperator | OperationError::Signature => ErrorCode::Unauthorized,
         OperationError::Forbidden { .. } | OperationError::WrongSecret => ErrorCode::Forbidden,
-        OperationError::Body(_) => ErrorCode::InvalidRequest,
+        // What no state would allow.
+        OperationError::Body(_)
+        | OperationError::Plan(
+            PlanError::Nothing
+            | PlanError::NoTier
+            | PlanError::NotLive
+            | PlanError::TwoPrices
+            | PlanError::NoPrice
+            | PlanError::OneThing,
+        ) => ErrorCode::InvalidRequest,
         OperationError::Query(_) => ErrorCode::InvalidPath,
         OperationError::NoServer | OperationError::NoRealm | OperationError::NoToken => ErrorCode::NotFound,
         OperationError::Plan(_)
@@ -345,6 +355,31 @@ pub fn parse_token_wish(body: &[u8]) -> Result<TokenWish, OperationError> {
         return Err(not_allowed("expires_in"));
     }
     Ok(TokenWish { name: body.name, role, lasts_ms })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerBody {
+    status: Option<u64>,
+    licenses: Option<u64>,
+    licenses_at_next_renewal: Option<u64>,
+    schedule: Option<u64>,
+    #[serde(default)]
+    toggle_license_management: bool,
+}
+
+/// Reads what an owner wishes of a plan.
+///
+/// Errors: [`OperationError::Body`].
+pub fn parse_owner(body: &[u8]) -> Result<OwnerWish, OperationError> {
+    let body: OwnerBody = parse(body)?;
+    Ok(OwnerWish {
+        status: named("status", body.status, Status::parse)?,
+        licenses: amount_of("licenses", body.licenses)?,
+        licenses_at_next_renewal: amount_of("licenses_at_next_renewal", body.licenses_at_next_renewal)?,
+        schedule: named("schedule", body.schedule, Schedule::parse)?,
+        toggle_license_management: body.toggle_license_management,
+    })
 }
 
 /// A message of the payment system.
