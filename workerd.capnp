@@ -65,6 +65,7 @@ const waystation :Workerd.Worker = (
     (name = "APNS_TEAM_ID", fromEnvironment = "APNS_TEAM_ID"),
     (name = "DATA_KEY", fromEnvironment = "DATA_KEY"),
     (name = "MAIL_WEBHOOK_SECRET", fromEnvironment = "MAIL_WEBHOOK_SECRET"),
+    (name = "PUSH_BILLING_KEY", fromEnvironment = "PUSH_BILLING_KEY"),
     # Variables
     (name = "ENVIRONMENT", fromEnvironment = "ENVIRONMENT"),
     (name = "DEV_MODE", fromEnvironment = "DEV_MODE"),
@@ -115,6 +116,8 @@ const waystation :Workerd.Worker = (
     (name = "BILLING_TERMS_VERSION", fromEnvironment = "BILLING_TERMS_VERSION"),
     (name = "BILLING_TERMS_URL", fromEnvironment = "BILLING_TERMS_URL"),
     (name = "MAIL_WEBHOOK_URL", fromEnvironment = "MAIL_WEBHOOK_URL"),
+    (name = "PUSH_BILLING_WEBHOOK_URL", fromEnvironment = "PUSH_BILLING_WEBHOOK_URL"),
+    (name = "PUSH_BILLING_PAGES_URL", fromEnvironment = "PUSH_BILLING_PAGES_URL"),
     (name = "FLEET_HEARTBEAT_MS", fromEnvironment = "FLEET_HEARTBEAT_MS"),
   ],
 );

@@ -495,9 +495,11 @@ fn web_push_is_a_third_kind_and_goes_only_where_the_operator_allows() {
     let register = |world: &mut World, token: &str| -> Reply {
         world.register_device(UUID_A, &[("user_uuid", USER), ("token", token), ("token_kind", "3")])
     };
-    for bad in ["https://push.example/x", &subscription("evil.example"), &subscription("127.0.0.1")] {
+    for bad in ["{}", &subscription("evil.example"), &subscription("127.0.0.1")] {
         push_world::refused(&register(&mut world, bad), 400, "BAD_REQUEST", "Invalid Web Push subscription");
     }
+    // A kind that the field does not know yet, for servers that do not mean ours.
+    push_world::refused(&register(&mut world, "abcdef"), 400, "BAD_REQUEST", "Invalid token type");
     let token = subscription("push.example");
     accepted(&register(&mut world, &token));
     let gone = Rc::new(Cell::new(false));

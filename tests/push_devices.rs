@@ -345,8 +345,7 @@ fn the_older_dialect_gets_a_number_per_realm_account_and_token() {
     assert_eq!(number(REALM, "1", "t"), first);
     let others = [number(REALM, "2", "t"), number(REALM, "1", "u"), number(other, "1", "t")];
     assert!(others.iter().all(|other| *other != first));
-    let request =
-        |device: i64| json!({ "device_id": device, "fcm_priority": "high", "payload": { "push_account_id": 1 } });
+    let request = |device: i64| json!({ "device_id": device, "fcm_priority": "high", "payload": { "push_account_id": 1, "encrypted_data": "x" } });
     let body = json!({ "realm_uuid": REALM, "push_requests": [request(first), request(others[2]), request(99)] });
     let reply = accepted(&send_json(&mut world, UUID_A, Operation::PushSealedNotify, &body));
     assert_eq!(reply["android_successfully_sent_count"], 1);
@@ -491,7 +490,20 @@ fn wrong_bodies() -> Vec<(Operation, Value, &'static str)> {
         ),
         (
             Operation::PushSealedNotify,
-            json!({ "realm_uuid": REALM, "push_requests": [{ "token_id": TokenId::of("t").to_base64(), "payload": {},
+            json!({ "realm_uuid": REALM, "push_requests": [{ "device_id": 1, "fcm_priority": "high",
+                "payload": { "push_key_id": "x", "encrypted_data": "x" } }] }),
+            r#"request["push_requests"][0]["payload"]["push_key_id"] is not an integer"#,
+        ),
+        (
+            Operation::PushSealedNotify,
+            json!({ "realm_uuid": REALM, "push_requests": [{ "device_id": 1, "fcm_priority": "high",
+                "payload": { "push_account_id": 1 } }] }),
+            r#"request["push_requests"][0]["payload"]["encrypted_data"] field is missing: Field required"#,
+        ),
+        (
+            Operation::PushSealedNotify,
+            json!({ "realm_uuid": REALM, "push_requests": [{ "token_id": TokenId::of("t").to_base64(),
+                "payload": { "push_key_id": 1, "encrypted_data": "x" },
                 "http_headers": { "apns_priority": 5, "apns_push_type": "alert" } }] }),
             r#"request["push_requests"][0] is for another kind of device"#,
         ),

@@ -105,11 +105,30 @@ const fn is_realms(operation: Operation) -> bool {
     )
 }
 
+/// The refusal of a form whose field `method` stands for another method than the operation has: it overrides that of the
+/// request. Source: `push-bouncer` 1.2.
+fn overridden(call: &Call) -> Option<Reply> {
+    if call.body.is_empty() || role::needed(call.operation).is_some() {
+        return None;
+    }
+    let form = wire::form::Form::of(call);
+    let wanted = form.get("method")?.to_ascii_uppercase();
+    let allowed: &[&str] = match call.operation {
+        Operation::PushTransferVerify => &["GET", "HEAD", "POST"],
+        Operation::PushAnalyticsStatus | Operation::PushPublicKeys => &["GET", "HEAD"],
+        _ => &["POST"],
+    };
+    (!allowed.contains(&wanted.as_str())).then(|| envelope::method_not_allowed(allowed))
+}
+
 /// The object that a call from outside goes to, or its answer where no object is needed: refusals that need no storage, and
 /// the public keys.
 ///
 /// Errors: the answer.
 pub fn address(settings: &Settings, call: &Call) -> Result<(Class, String), Reply> {
+    if let Some(refusal) = overridden(call) {
+        return Err(refusal);
+    }
     let refused = |refusal: Refusal| envelope::refused(&refusal);
     let directory = |kind: NameKind, name: &str| (Class::PushDirectory, shard(kind.word(), name));
     match call.operation {

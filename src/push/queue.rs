@@ -62,8 +62,8 @@ pub struct Delivery {
 pub enum Fate {
     /// The provider has it.
     Sent,
-    /// The device's token is dead.
-    Dead,
+    /// The device's token is dead: since when, if the provider says it.
+    Dead(Option<Timestamp>),
     /// It is tried again then.
     Again(Timestamp),
     /// It is not.
@@ -74,7 +74,7 @@ pub enum Fate {
 pub fn decide_fate(now: Timestamp, delivery: &Delivery, verdict: Verdict, entropy: &mut dyn Entropy) -> Fate {
     let (base, after_ms) = match verdict {
         Verdict::Delivered => return Fate::Sent,
-        Verdict::Dead { .. } if verdict.kills(delivery.registered_at) => return Fate::Dead,
+        Verdict::Dead { since } if verdict.kills(delivery.registered_at) => return Fate::Dead(since),
         Verdict::Dead { .. } | Verdict::Refused(_) => return Fate::Dropped,
         // New credentials did not help: ours are wrong, or the provider is not well.
         Verdict::Renew => (RetryBase::Server, None),
@@ -208,8 +208,8 @@ mod tests {
     fn a_token_that_was_registered_after_its_death_lives() {
         let mut entropy = SeededEntropy::new(1);
         let mut fate = |since| decide_fate(BEGUN, &delivery(1), Verdict::Dead { since }, &mut entropy);
-        assert_eq!(fate(None), Fate::Dead);
-        assert_eq!(fate(Some(BEGUN)), Fate::Dead);
+        assert_eq!(fate(None), Fate::Dead(None));
+        assert_eq!(fate(Some(BEGUN)), Fate::Dead(Some(BEGUN)));
         assert_eq!(fate(Some(BEGUN.minus(1))), Fate::Dropped);
     }
 }

@@ -26,8 +26,29 @@ pub(super) async fn find(
     match room {
         Room::Parties => find_party(env, settings, route, call).await,
         Room::Billing => Ok(billing::address(settings, &call).map(|(class, name)| (class, name, call))),
-        Room::Push => Ok(push::address(settings, &call).map(|(class, name)| (class, name, call))),
+        Room::Push => find_push(env, settings, call).await,
     }
+}
+
+/// Operators' tokens are judged by an object; servers' keys by their own.
+async fn find_push(
+    env: &JsValue,
+    settings: &Settings,
+    call: Call,
+) -> Result<Result<(Class, String, Call), Reply>, Fault> {
+    let call = match push::door::admission(&call) {
+        push::door::Admission::Settled => call,
+        push::door::Admission::Refused(reply) => return Ok(Err(reply)),
+        push::door::Admission::Ask { question, .. } => {
+            let body = Uint8Array::from(question.body.as_slice());
+            let reply = call_once(env, push::door::ASKED, push::door::OPERATORS, &question, body).await?;
+            match push::door::admitted(&reply, &call) {
+                Ok(operator) => push::door::of_operator(call, &operator),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+    };
+    Ok(push::address(settings, &call).map(|(class, name)| (class, name, call)))
 }
 
 async fn find_party(

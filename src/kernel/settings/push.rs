@@ -221,13 +221,38 @@ impl Reader<'_> {
 }
 
 fn parse_registration_keys(text: &str) -> Option<Vec<RegistrationKey>> {
-    let pairs: std::collections::BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    let Pairs(pairs) = serde_json::from_str(text).ok()?;
     let key = |(public, private): (String, String)| {
         let private = crate::kernel::keys::parse_32_bytes(&private)?;
         let own = STANDARD.encode(MontgomeryPoint::mul_base_clamped(private).to_bytes());
         (own == public).then_some(RegistrationKey { public, private: Key32(private) })
     };
     pairs.into_iter().map(key).collect()
+}
+
+/// The members of a JSON object in the order in which they stand: the first key is the current one.
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> serde::Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> serde::de::Visitor<'de> for InOrder {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut members: M) -> Result<Pairs, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = members.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
 }
 
 /// Whether this is a private key as Apple hands it out. A line break may be written as `\n`, as variable files need it.

@@ -290,7 +290,7 @@ impl Courier {
                 (Fate::Sent, Kind::Fcm) => batch.sent.android += 1,
                 (Fate::Sent, Kind::Apns) => batch.sent.apple += 1,
                 (Fate::Sent, Kind::WebPush) => batch.sent.web += 1,
-                (Fate::Dead, _) => {
+                (Fate::Dead(_), _) => {
                     batch.dead.insert(delivery.device_id);
                 }
                 (Fate::Again(_) | Fate::Dropped, _) => {}
@@ -510,7 +510,7 @@ impl RemoteServer {
         let is_over = |at: Timestamp| at > delivery.begun_at.plus(COURSE_MS_MAX);
         match fate {
             Fate::Again(at) if !is_over(at) => batch.push(store::queue::put_off(delivery, at)),
-            Fate::Again(_) | Fate::Sent | Fate::Dropped | Fate::Dead => {
+            Fate::Again(_) | Fate::Sent | Fate::Dropped | Fate::Dead(_) => {
                 batch.push(store::queue::remove_delivery(delivery.delivery_id));
             }
         }
@@ -520,13 +520,15 @@ impl RemoteServer {
                 Path::Sealed => store::counts::forward_sealed(delivery.device_id, turn.now),
             });
         }
-        if fate == Fate::Dead {
+        if let Fate::Dead(since) = fate {
+            // Who registered it after its death has it from somebody else.
+            let at = since.map_or(asked_at, |since| since.min(asked_at));
             let Token { kind, token, app_id } = &delivery.token;
             match delivery.path {
                 Path::Sealed => batch.push(store::sealed::expire(delivery.device_id, turn.now)),
                 Path::Legacy => {
                     let hash = TokenHash::of(*kind, token);
-                    self.strike(turn, hash, app_id.as_deref(), asked_at, batch)?;
+                    self.strike(turn, hash, app_id.as_deref(), at, batch)?;
                 }
             }
         }

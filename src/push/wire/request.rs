@@ -134,6 +134,10 @@ pub fn parse_device(call: &Call, purpose: Purpose, places: &Places) -> Result<De
     app_id.map_or(Ok(()), |app_id| check_app_id("ios_app_id", app_id))?;
     let claim = TokenClaim { kind, token, app_id: app_id.map(str::to_owned) };
     let token = claim.check(purpose)?;
+    // What cannot be a subscription was meant for a kind that the field does not know.
+    if token.kind == Kind::WebPush && !token.token.trim_start().starts_with('{') {
+        return Err(Refusal::TokenType);
+    }
     if purpose == Purpose::Keep && token.kind == Kind::WebPush {
         let subscription = parse_subscription(&token.token).ok_or(Refusal::WebSubscription)?;
         admit(&subscription.endpoint, places).map_err(|_| Refusal::WebSubscription)?;

@@ -217,6 +217,7 @@ fn parse_sealed_request(at: &At<'_>) -> Result<SealedRequest, ParameterError> {
         (None, None) => SealedTarget::Token(TokenId::parse(at.need("token_id")?.text()?).unwrap_or(TokenId([0; 8]))),
     };
     let payload = at.need("payload")?;
+    let sealed = payload.clone();
     let payload = payload.object()?;
     let parcel = if let Some(priority) = at.member("fcm_priority")? {
         let priority = match priority.text()? {
@@ -239,5 +240,17 @@ fn parse_sealed_request(at: &At<'_>) -> Result<SealedRequest, ParameterError> {
         let kind = PushType::parse(push_type.text()?).ok_or_else(|| not_allowed(&push_type))?;
         Parcel::Apns(apns::sealed_notice(payload, level, kind))
     };
+    check_sealed(&sealed)?;
     Ok(SealedRequest { target, parcel })
+}
+
+/// What phones of both dialects need to open a notification.
+fn check_sealed(payload: &At<'_>) -> Result<(), ParameterError> {
+    let key = match payload.member("push_account_id")? {
+        Some(account) => account,
+        None => payload.need("push_key_id")?,
+    };
+    key.integer()?;
+    payload.need("encrypted_data")?.text()?;
+    Ok(())
 }
