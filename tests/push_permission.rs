@@ -103,7 +103,7 @@ fn every_branch_decides_as_the_dialect_says() {
         ),
     ];
     for (case, server, realm, expected) in table {
-        assert_eq!(told(&decide_permission(&server, realm.as_ref())), expected, "{case}");
+        assert_eq!(told(&decide_permission(&server, realm.as_ref(), FREE_PEOPLE_MAX)), expected, "{case}");
     }
 }
 
@@ -111,7 +111,7 @@ fn every_branch_decides_as_the_dialect_says() {
 fn every_live_state_but_the_two_endings_is_an_active_plan() {
     for status in Status::ALL.into_iter().filter(|status| status.is_live() && !status.is_ending()) {
         let server = subject(PlanType::Basic, Some(status), Counted::Missing);
-        assert_eq!(told(&decide_permission(&server, None)), (true, None, "Active plan"), "{status:?}");
+        assert_eq!(told(&decide_permission(&server, None, FREE_PEOPLE_MAX)), (true, None, "Active plan"), "{status:?}");
     }
 }
 
@@ -119,7 +119,7 @@ fn every_live_state_but_the_two_endings_is_an_active_plan() {
 fn plan_types_other_than_community_decide_nothing_by_themselves() {
     for plan_type in PlanType::ALL.into_iter().filter(|plan_type| *plan_type != PlanType::Community) {
         let server = subject(plan_type, None, MANY);
-        assert_eq!(told(&decide_permission(&server, None)).2, TOO_MANY, "{plan_type:?}");
+        assert_eq!(told(&decide_permission(&server, None, FREE_PEOPLE_MAX)).2, TOO_MANY, "{plan_type:?}");
     }
     assert_eq!(FREE_PEOPLE_MAX, 10);
 }

@@ -115,11 +115,11 @@ pub fn of_server(realms: &BTreeMap<i64, Newest>, now: Timestamp) -> Headcount {
     known.iter().copied().reduce(Headcount::plus).unwrap_or_default()
 }
 
-/// The number, unless the newest upload is too old or there was none.
+/// The number, unless the newest upload is older than `fresh_ms` or there was none.
 #[must_use]
-pub const fn counted(people: Headcount, last_upload: Option<Timestamp>, now: Timestamp) -> Counted {
+pub const fn counted(people: Headcount, last_upload: Option<Timestamp>, now: Timestamp, fresh_ms: u64) -> Counted {
     match last_upload {
-        Some(at) if now.since(at) <= FRESH_MS => Counted::People(people),
+        Some(at) if now.since(at) <= fresh_ms => Counted::People(people),
         _ => Counted::Missing,
     }
 }
@@ -151,7 +151,7 @@ mod tests {
             (Some(NOW), Counted::People(known)),
             (Some(NOW.plus(5)), Counted::People(known)),
         ] {
-            assert_eq!(counted(known, last, NOW), expected, "{last:?}");
+            assert_eq!(counted(known, last, NOW, FRESH_MS), expected, "{last:?}");
         }
     }
 

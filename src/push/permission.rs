@@ -82,7 +82,7 @@ pub struct Standing {
 
 /// Decides. A request without an organization, or with an unknown one, is judged by its server.
 #[must_use]
-pub fn decide_permission(server: &Subject, realm: Option<&Subject>) -> Permission {
+pub fn decide_permission(server: &Subject, realm: Option<&Subject>, free_people_max: u64) -> Permission {
     if realm.is_some_and(|realm| realm.plan_type == PlanType::Community) {
         return allowed(Reason::Community);
     }
@@ -92,23 +92,23 @@ pub fn decide_permission(server: &Subject, realm: Option<&Subject>) -> Permissio
     }
     let people = realm.unwrap_or(server).people;
     match own.or(server.plan) {
-        None => without_plan(people),
+        None => without_plan(people, free_people_max),
         Some(plan) if !plan.status.is_ending() => allowed(Reason::ActivePlan),
-        Some(_) if is_few(people) => allowed(Reason::EndingPlanFewPeople),
+        Some(_) if is_few(people, free_people_max) => allowed(Reason::EndingPlanFewPeople),
         Some(plan) => Permission { ends: plan.next_cycle, ..allowed(Reason::ScheduledEnd) },
     }
 }
 
-fn without_plan(people: Counted) -> Permission {
+fn without_plan(people: Counted, free_people_max: u64) -> Permission {
     match people {
         Counted::Missing => denied(Reason::MissingCounts),
-        Counted::People(_) if is_few(people) => allowed(Reason::FewPeople),
+        Counted::People(_) if is_few(people, free_people_max) => allowed(Reason::FewPeople),
         Counted::People(_) => denied(Reason::TooManyPeople),
     }
 }
 
-fn is_few(people: Counted) -> bool {
-    matches!(people, Counted::People(people) if people.billed() <= FREE_PEOPLE_MAX)
+fn is_few(people: Counted, free_people_max: u64) -> bool {
+    matches!(people, Counted::People(people) if people.billed() <= free_people_max)
 }
 
 const fn allowed(reason: Reason) -> Permission {

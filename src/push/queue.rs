@@ -88,10 +88,14 @@ pub fn decide_fate(now: Timestamp, delivery: &Delivery, verdict: Verdict, entrop
     }
 }
 
+/// The longest pause before the first slow try; it doubles. Units: milliseconds.
+const PATIENT_MS: u64 = 30_000;
+
 /// After the quick tries come slow ones, to the end of the course: an outage is not the notification's fault, and what a
 /// provider refuses for the notification's own sake is not tried again at all.
 fn patient(now: Timestamp, course: &Course, after_ms: Option<u64>, entropy: &mut dyn Entropy) -> Fate {
-    let half_ms = DELAY_MS_MAX / 2;
+    let doublings = course.attempts.saturating_sub(ATTEMPTS_MAX).min(8);
+    let half_ms = (PATIENT_MS << doublings).min(DELAY_MS_MAX) / 2;
     let drawn = half_ms + u64::from(entropy.below(u32::try_from(half_ms).unwrap_or(u32::MAX)));
     let at = now.plus(drawn.max(after_ms.unwrap_or(0)));
     if at > course.ends() { Fate::Dropped } else { Fate::Again(at) }

@@ -80,7 +80,7 @@ impl Reader<'_> {
         })
     }
 
-    fn ms(&mut self, name: &'static str, default: u64) -> u64 {
+    pub(super) fn ms(&mut self, name: &'static str, default: u64) -> u64 {
         self.value(name, MS, default, |text| text.parse().ok().filter(|ms| (1..=YEAR_MS).contains(ms)))
     }
 

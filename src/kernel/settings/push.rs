@@ -31,6 +31,10 @@ pub struct PushSettings {
     pub web_hosts: Vec<String>,
     pub rate_limit: PushRate,
     pub transfer_daily_max: u64,
+    /// People who need no plan.
+    pub free_users_max: u64,
+    /// Older uploads count as none. Units: milliseconds.
+    pub server_data_max_age_ms: u64,
     pub fcm_base_url: String,
     /// Instead of the service account's own.
     pub fcm_token_url: Option<String>,
@@ -105,6 +109,8 @@ impl Reader<'_> {
             web_hosts: self.hosts("PUSH_WEB_HOSTS"),
             rate_limit: self.rate("PUSH_RATE_LIMIT"),
             transfer_daily_max: self.count("PUSH_TRANSFER_DAILY_MAX", 30),
+            free_users_max: self.count("PUSH_FREE_USERS_MAX", 10),
+            server_data_max_age_ms: self.ms("PUSH_SERVER_DATA_MAX_AGE_MS", 172_800_000),
             fcm_base_url: self.url("FCM_BASE_URL").unwrap_or_else(|| String::from(FCM_BASE)),
             fcm_token_url: self.url("FCM_TOKEN_URL"),
             apns_base_url: self.url("APNS_BASE_URL").unwrap_or_else(|| String::from(APNS_BASE)),

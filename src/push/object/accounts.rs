@@ -6,7 +6,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry, Event, Scope};
-use crate::push::headcount::{counted, of_server};
+use crate::push::headcount::{FRESH_MS, counted, of_server};
 use crate::push::ledger::{RenewalPlan, decide_renewal};
 use crate::push::operate::OperationError;
 use crate::push::plan::{Account, AccountPlan, LivePlan, PlanChange, decide_change};
@@ -40,7 +40,7 @@ pub(super) fn load(sql: &dyn Sql, now: Timestamp, scope: Scope) -> Result<Accoun
         plan_type: plan_type(sql, &key)?,
         customer: plans::load_customer(sql, &key)?,
         live: plans::load_live(sql, &key)?,
-        people: counted(people, uploaded.last_audit_update, now),
+        people: counted(people, uploaded.last_audit_update, now, FRESH_MS),
     })
 }
 

@@ -43,42 +43,47 @@ impl RemoteServer {
     }
 
     /// The decision.
-    #[allow(clippy::unused_self, reason = "reads like the other steps")]
     pub(super) fn permission(&self, sql: &dyn Sql, now: Timestamp, realm: Option<&Uuid>) -> Result<Permission, Fault> {
+        let fresh_ms = self.settings.push.server_data_max_age_ms;
         let uploads = uploads::load_uploads(sql)?;
-        let realm = realm.map(|realm| realm_subject(sql, now, realm, &uploads)).transpose()?.flatten();
+        let realm = realm.map(|realm| realm_subject(sql, (now, fresh_ms), realm, &uploads)).transpose()?.flatten();
         // The server's people matter only where no organization's do.
         let people = match realm {
             Some(_) => Counted::Missing,
-            None => counted(of_server(&uploads::load_headcounts(sql)?, now), uploads.last_audit_update, now),
+            None => counted(of_server(&uploads::load_headcounts(sql)?, now), uploads.last_audit_update, now, fresh_ms),
         };
         let server = Subject { plan_type: realms::load_server_plan_type(sql)?, plan: standing(sql, "")?, people };
-        Ok(decide_permission(&server, realm.as_ref()))
+        Ok(decide_permission(&server, realm.as_ref(), self.settings.push.free_users_max))
     }
 
     /// The decisions for organizations of this server.
-    #[allow(clippy::unused_self, reason = "reads like the other steps")]
     pub(super) fn permissions(
         &self,
         sql: &dyn Sql,
         now: Timestamp,
         names: &[Uuid],
     ) -> Result<Vec<(String, Permission)>, Fault> {
+        let fresh_ms = self.settings.push.server_data_max_age_ms;
         let uploads = uploads::load_uploads(sql)?;
         let plan_type = realms::load_server_plan_type(sql)?;
         let server = Subject { plan_type, plan: standing(sql, "")?, people: Counted::Missing };
         let decide = |uuid: &Uuid| {
-            let realm = realm_subject(sql, now, uuid, &uploads)?;
-            Ok((uuid.to_string(), decide_permission(&server, realm.as_ref())))
+            let realm = realm_subject(sql, (now, fresh_ms), uuid, &uploads)?;
+            Ok((uuid.to_string(), decide_permission(&server, realm.as_ref(), self.settings.push.free_users_max)))
         };
         names.iter().map(decide).collect()
     }
 }
 
-fn realm_subject(sql: &dyn Sql, now: Timestamp, uuid: &Uuid, uploads: &Uploads) -> Result<Option<Subject>, Fault> {
+fn realm_subject(
+    sql: &dyn Sql,
+    (now, fresh_ms): (Timestamp, u64),
+    uuid: &Uuid,
+    uploads: &Uploads,
+) -> Result<Option<Subject>, Fault> {
     let Some(row) = realms::load(sql, uuid.as_str())? else { return Ok(None) };
     let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
-    let people = counted(newest.at(now), uploads.last_audit_update, now);
+    let people = counted(newest.at(now), uploads.last_audit_update, now, fresh_ms);
     Ok(Some(Subject { plan_type: row.plan_type, plan: standing(sql, uuid.as_str())?, people }))
 }
 
