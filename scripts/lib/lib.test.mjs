@@ -23,7 +23,7 @@ test("the public key of a seed is that of RFC 8032, in both forms of the seed", 
 test("development keys open every door but the registry's, and are new each time", () => {
   const [one, other] = [developmentSettings(), developmentSettings()].map((text) => settingsOf(parseDotenv(text)));
   const apns = ["APNS_KEY_P8", "APNS_KEY_ID", "APNS_TEAM_ID"];
-  const provided = ["FCM_SERVICE_ACCOUNT", ...apns, "MAIL_WEBHOOK_SECRET", "SERVER_REGISTRY_SECRET"];
+  const provided = ["FCM_SERVICE_ACCOUNT", ...apns, "MAIL_WEBHOOK_SECRET", "PUSH_BILLING_KEY", "PUSH_VAPID_KEY", "SERVER_REGISTRY_SECRET"];
   const expected = SECRETS.filter((name) => !provided.includes(name));
   assert.deepEqual(Object.keys(one).sort(), [...expected, "DEV_MODE", "ALLOWED_ORIGINS"].sort());
   for (const name of expected) assert.notEqual(one[name], other[name], name);
