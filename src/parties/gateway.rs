@@ -323,7 +323,7 @@ impl Gateway {
     /// A line's peer joined a party, perhaps without the socket: the line goes there as after a claim.
     pub fn joined(&mut self, conn: Conn, (peer_id, party_id): (&str, &str), out: &mut Vec<Effect>) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
-        if line.peer_id.as_deref().or(line.claiming()) == Some(peer_id) && line.expect(party_id) {
+        if line.peer_id.as_deref().or(line.claiming()) == Some(peer_id) && line.resume(party_id) {
             self.advance(conn, out);
             out.push(Effect::Keep(conn));
         }

@@ -162,7 +162,7 @@ impl Line {
     }
 
     /// Goes to a party that it neither hears of nor is about to, if it may hear of one more.
-    pub(super) fn expect(&mut self, party_id: &str) -> bool {
+    pub(super) fn resume(&mut self, party_id: &str) -> bool {
         let mut all: BTreeSet<String> = self.steps.iter().filter_map(step_party).collect();
         all.extend(self.parties.difference(&self.left).cloned());
         let is_new = !all.contains(party_id) && all.len() < SUBSCRIPTIONS_MAX;
