@@ -31,8 +31,8 @@ pub mod user;
 mod wire;
 
 pub use object::{
-    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
-    handles, permit, purge,
+    BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
+    handles, purge,
 };
 
 use crate::kernel::code::ErrorCode;

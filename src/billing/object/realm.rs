@@ -1,7 +1,6 @@
 //! An owner of an organization signs in, sent over by the organization's own server.
 
 use super::event::{Event, Stop};
-use super::post;
 use crate::billing::adoption::{Adoption, AdoptionFacts, Company, decide_adoption};
 use crate::billing::customer::{Account, Customer, RealmFacts, Registration, ServerFacts};
 use crate::billing::identity::{Identity, Person, Session, SignedIn, Subject, is_fresh};
@@ -16,7 +15,6 @@ use crate::billing::user::{
 use crate::billing::wire::{answer, letter, pages, request, token};
 use crate::kernel::fault::Fault;
 use crate::kernel::reply::Reply;
-use crate::push::contact::check_address;
 use crate::push::hostname::check_hostname;
 use crate::push::uuid::Uuid;
 
@@ -49,8 +47,11 @@ impl Event<'_> {
         let arrival = self.arrive()?;
         self.check_form()?;
         let email = request::email(self.call)?;
-        if let Err(error) = check_address(&email) {
-            return self.ask_for_email(400, &arrival, &email, Some(&error.into()));
+        match self.check_address(&email) {
+            Err(Stop::Refused(error @ Refusal::Email(_))) => {
+                return self.ask_for_email(400, &arrival, &email, Some(&error));
+            }
+            checked => checked?,
         }
         let Identity { person, server, realm, uri_scheme, next_page, .. } = arrival.identity;
         let prereg = Preregistration {
@@ -225,7 +226,7 @@ impl Event<'_> {
         })
     }
 
-    /// Writes down who is to become a user, and mails the link.
+    /// Writes down who is to become a user, and mails the link. The address was checked.
     pub(super) fn send_link(
         &mut self,
         server: &Uuid,
@@ -233,10 +234,7 @@ impl Event<'_> {
         host: &str,
         prereg: &Preregistration,
     ) -> Result<Reply, Stop> {
-        if !post::is_configured(self.settings) {
-            return Err(Refusal::MailNotConfigured.into());
-        }
-        self.check_mail()?;
+        self.check_network()?;
         let link = LinkKey::mint(self.key, server, self.entropy);
         let url = format!("{}{}", self.public_base(), letter::link_path(subject, &link));
         let (line, text) = letter::confirmation(subject, &shown_host(host, subject.uuid()), &url);

@@ -16,7 +16,6 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::Statement;
 use crate::kernel::time::Timestamp;
-use crate::push::contact::check_address;
 use crate::push::uuid::Uuid;
 
 /// A link by which a server's contact ends its registration, for an operator to send, and the row that makes it work.
@@ -86,9 +85,12 @@ impl Event<'_> {
         let server = self.active_server(&who.server)?;
         self.check_realm_plans(who.next_page)?;
         let email = request::email(self.call)?;
-        if let Err(error) = check_address(&email) {
-            let action = format!("/serverlogin/{}/confirm/", server.uuid);
-            return self.email_page(400, &action, &server.hostname, &email, Some(&error.into()));
+        match self.check_address(&email) {
+            Err(Stop::Refused(error @ Refusal::Email(_))) => {
+                let action = format!("/serverlogin/{}/confirm/", server.uuid);
+                return self.email_page(400, &action, &server.hostname, &email, Some(&error));
+            }
+            checked => checked?,
         }
         let prereg = Preregistration {
             prereg_id: 0,

@@ -9,7 +9,7 @@ use crate::billing::refusal::Refusal;
 use crate::billing::user::EntryError;
 use crate::kernel::html::{Html, page};
 use crate::kernel::reply::{Media, Reply};
-use crate::push::refusal::{EmailError, ParameterError};
+use crate::push::refusal::{self as push, EmailError, ParameterError};
 use crate::push::wire::envelope;
 
 /// Status, title and sentence.
@@ -72,21 +72,19 @@ const fn mail_limit(limit: MailLimit) -> &'static str {
     }
 }
 
-fn email(error: &EmailError) -> String {
-    match error {
-        EmailError::Syntax => String::from("Enter a valid email address."),
-        EmailError::Disposable => String::from("Please use your real email address."),
-        EmailError::Example => String::from("example.com is not a valid email domain."),
-        EmailError::NoMail { domain } => format!("{domain} is invalid because it does not have any MX records"),
-        EmailError::NoDomain { domain } => format!("{domain} does not exist"),
-    }
-}
-
 /// The dialect's own sentence for a parameter.
 fn parameter(error: &ParameterError) -> String {
-    let reply = envelope::refused(&crate::push::refusal::Refusal::Parameter(error.clone()));
-    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap_or_default();
-    body.get("msg").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    dialects(&push::Refusal::Parameter(error.clone()), "msg")
+}
+
+/// The dialect's own sentence for an address, without what registrations say before it.
+fn email(error: &EmailError) -> String {
+    dialects(&push::Refusal::Email(error.clone()), "email_reason")
+}
+
+fn dialects(refusal: &push::Refusal, member: &str) -> String {
+    let body: serde_json::Value = serde_json::from_str(&envelope::refused(refusal).body).unwrap_or_default();
+    body.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A refusal as a page, with a way back to signing in where that helps.

@@ -37,8 +37,7 @@ use super::store;
 use super::uuid::Uuid;
 use super::wire::envelope;
 use super::wire::service::{self, Name, NameKind};
-use crate::billing::mail::Permit;
-use crate::billing::{self as billing_desk, BillingDesk, MailId};
+use crate::billing::{self as billing_desk, BillingDesk, Known, MailId};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::{Migration, migrate, schema_version, steps};
@@ -93,7 +92,7 @@ enum UnderWay {
     Access,
     Announcing(Timestamp),
     TellingEvent(i64),
-    AtDesk(Box<Call>),
+    AtDesk(Box<(Call, Known)>),
     Letter(MailId),
 }
 
@@ -251,7 +250,7 @@ impl RemoteServer {
                 }
                 self.serve(turn, call)?
             }
-            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, Permit::Unasked),
+            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, &Known::default()),
             Operation::PushServerRegister => self.register(turn, call, learned)?,
             Operation::PushBillingEvent => self.billing_event(turn, call)?,
             operation if needed(operation).is_some() => self.operate(turn, call, learned)?,
@@ -420,7 +419,7 @@ impl Object for RemoteServer {
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
             Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
-            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, &call, &outcome),
+            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, *call, &outcome),
             Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
             Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),
             Some(UnderWay::Learning(pending)) => {

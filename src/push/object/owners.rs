@@ -9,9 +9,8 @@ use crate::billing::adoption::Adoption;
 use crate::billing::change::{PlanChange as Wanted, Request, Sponsorship, Upgrade};
 use crate::billing::customer::{self, Invoice, Licensing, RealmFacts, Registration, ServerFacts, plan_name};
 use crate::billing::identity::Subject;
-use crate::billing::mail::Permit;
 use crate::billing::user::BillingUser;
-use crate::billing::{self, Books, BooksStop, Entered, HandOff, MailId, Step, Work};
+use crate::billing::{Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
@@ -241,36 +240,38 @@ impl Books for ServerBooks<'_> {
 
 impl RemoteServer {
     /// A call that the desk answers.
-    pub(super) fn at_desk(&mut self, turn: &mut Turn<'_>, call: &Call, permit: Permit) -> Result<Done, Halt> {
+    pub(super) fn at_desk(&mut self, turn: &mut Turn<'_>, call: &Call, known: &Known) -> Result<Done, Halt> {
         let books = ServerBooks { server: self.server.as_ref(), marks: RefCell::default() };
-        match self.desk.call(turn, &books, call, permit)? {
+        match self.desk.call(turn, &books, call, known)? {
             Step::Done(reply, work) => {
                 let marks = books.marks.into_inner();
                 self.enter(turn, work, marks)?;
                 Ok(Done::Reply(reply))
             }
-            Step::Ask(_) if self.under_way.len() >= PENDING_MAX => Err(Refusal::Busy.into()),
-            Step::Ask(errand) => {
+            Step::Ask(..) if self.under_way.len() >= PENDING_MAX => Err(Refusal::Busy.into()),
+            Step::Ask(errand, known) => {
                 let ticket = self.ticket();
                 turn.ask(ticket, errand);
-                self.under_way.insert(ticket, UnderWay::AtDesk(Box::new(call.clone())));
+                self.under_way.insert(ticket, UnderWay::AtDesk(Box::new((call.clone(), known))));
                 Ok(Done::Underway(ticket))
             }
         }
     }
 
-    /// The counter of letters has answered.
+    /// Whoever the desk asked has answered. It may ask more.
     pub(super) fn desk_told(
         &mut self,
         turn: &mut Turn<'_>,
         ticket: Ticket,
-        call: &Call,
+        (call, known): (Call, Known),
         outcome: &Outcome,
     ) -> Result<(), Fault> {
-        match self.at_desk(turn, call, billing::permit(outcome)) {
+        let call = &call;
+        match self.at_desk(turn, call, &known.told(outcome)) {
             Ok(Done::Reply(reply)) => turn.answer(ticket, reply),
+            Ok(Done::Underway(later)) => self.rename(turn, later, ticket),
             Err(Halt::Fault(fault)) => return Err(fault),
-            Ok(Done::Underway(_)) | Err(Halt::Refused(_) | Halt::Need(_)) => {
+            Err(Halt::Refused(_) | Halt::Need(_)) => {
                 turn.answer(ticket, super::refuse(call, &Refusal::Busy));
             }
         }
