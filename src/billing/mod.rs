@@ -26,6 +26,7 @@ pub mod mail;
 pub mod object;
 pub mod refusal;
 pub mod seal;
+pub mod standing;
 mod store;
 pub mod user;
 mod wire;

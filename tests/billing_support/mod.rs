@@ -12,6 +12,7 @@ use waystation::billing::customer::{
     Account, Customer, Invoice, Licensing, Plan, RealmFacts, Registration, Schedule, ServerFacts,
 };
 use waystation::billing::identity::Subject;
+use waystation::billing::standing::{Asked, Kind};
 use waystation::billing::user::BillingUser;
 use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome, Ticket};
@@ -50,6 +51,7 @@ const HOST_TABLES: &str = "CREATE TABLE host_owner (owner TEXT NOT NULL PRIMARY 
     CREATE TABLE host_customer (owner TEXT NOT NULL PRIMARY KEY, pending INTEGER NOT NULL, payment INTEGER NOT NULL) STRICT;\n\
     CREATE TABLE host_plan (owner TEXT NOT NULL PRIMARY KEY, tier INTEGER NOT NULL, status INTEGER NOT NULL, \
     schedule INTEGER NOT NULL, manual INTEGER NOT NULL, licenses INTEGER NOT NULL, renewal INTEGER NOT NULL) STRICT;\n\
+    CREATE TABLE host_invoice (owner TEXT NOT NULL, kind TEXT NOT NULL) STRICT;\n\
     CREATE TABLE host_audit (event INTEGER NOT NULL, owner TEXT NOT NULL, by TEXT NOT NULL) STRICT;\n";
 
 pub const MIGRATIONS: &[Migration] = &[
@@ -124,13 +126,36 @@ impl Books for Tables {
         Ok(!rows(sql, "SELECT 1 FROM host_plan WHERE owner <> ?1", SERVER)?.is_empty())
     }
 
-    fn invoices(&self, _: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
-        let invoice = Invoice {
-            made_at: Timestamp::from_millis(1_799_000_000_000),
-            what: String::from("Basic <plan>"),
-            amount: 4_205,
+    fn invoices(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
+        let of = rows(sql, "SELECT kind FROM host_invoice WHERE owner = ?1", subject.uuid().as_str())?;
+        let invoice = |(number, row): (usize, &Row)| {
+            Ok(Invoice {
+                number: number as u64 + 1,
+                made_at: Timestamp::from_millis(1_799_000_000_000),
+                kind: row.text(0)?.to_owned(),
+                what: String::from("Basic <plan>"),
+                period_start: Timestamp::from_millis(1_799_000_000_000),
+                period_end: Timestamp::from_millis(1_801_592_000_000),
+                licenses: 12,
+                amount: 4_205,
+                discount: 2_000,
+            })
         };
-        Ok(if matches!(subject, Subject::Realm(_)) { vec![invoice] } else { Vec::new() })
+        of.iter().enumerate().map(invoice).collect()
+    }
+
+    fn requests(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Asked>, Fault> {
+        let text = "SELECT event, max(rowid), by FROM host_audit WHERE owner = ?1 GROUP BY event ORDER BY 2 DESC";
+        let asked = |row: &Row| {
+            let kind = match row.integer(0)? {
+                501 => Kind::Upgrade,
+                213 => Kind::Sponsorship,
+                _ => Kind::Change,
+            };
+            let at = Timestamp::from_millis(1_800_000_000_000);
+            Ok(Asked { kind, at, by: row.text(2)?.to_owned(), answered_at: None })
+        };
+        rows(sql, text, subject.uuid().as_str())?.iter().map(asked).collect()
     }
 
     fn adopt(&self, _: &dyn Sql, _: Timestamp, realm: &Uuid, adoption: Adoption) -> Entered {

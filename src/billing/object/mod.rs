@@ -121,9 +121,11 @@ pub(super) const fn is_script(operation: Operation) -> bool {
         O::BillingRealmPlan
             | O::BillingRealmSponsorship
             | O::BillingRealmUpgrade
+            | O::BillingRealmEventStatus
             | O::BillingServerPlan
             | O::BillingServerSponsorship
             | O::BillingServerUpgrade
+            | O::BillingServerEventStatus
     )
 }
 
@@ -219,6 +221,7 @@ impl Event<'_> {
             O::BillingRealmPage | O::BillingServerPage => self.account_page(),
             O::BillingRealmAct | O::BillingServerAct => self.account_act(),
             O::BillingLogout => self.logout(),
+            O::BillingRealmEventStatus | O::BillingServerEventStatus => self.event_status(),
             operation if is_script(operation) => self.account_call(),
             _ => Err(Refusal::NoSuchPage.into()),
         }

@@ -10,7 +10,7 @@ use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::store::user::{Preregistration, Status};
 use crate::billing::user::{
-    BillingUser, EntryError, NO_TERMS, Preferences, USERS_MAX, decide_entry, is_new, needs_terms,
+    BillingUser, EntryError, NO_TERMS, Preferences, USERS_MAX, decide_entry, is_new, needs_terms, shown_again,
 };
 use crate::billing::wire::{answer, letter, pages, request, token};
 use crate::kernel::fault::Fault;
@@ -46,7 +46,7 @@ impl Event<'_> {
     pub(super) fn realm_mail(&mut self) -> Result<Reply, Stop> {
         let arrival = self.arrive()?;
         self.check_form()?;
-        let email = request::email(self.call)?;
+        let email = request::email(self.call);
         match self.check_address(&email) {
             Err(Stop::Refused(error @ Refusal::Email(_))) => {
                 return self.ask_for_email(400, &arrival, &email, Some(&error));
@@ -110,6 +110,7 @@ impl Event<'_> {
             Err(EntryError::Terms) => {
                 let user = user.ok_or(EntryError::NoUser)?;
                 let action = format!("/remote-billing-login/{}", self.param(0));
+                let user = shown_again(user, &entry);
                 return self.door(400, &action, &arrival.realm.host, &user, Some(&EntryError::Terms.into()));
             }
             Err(error) => return Err(error.into()),
@@ -220,8 +221,9 @@ impl Event<'_> {
         let guest = if is_new(user) { pages::Guest::New } else { pages::Guest::Known };
         let error = error.map(super::words);
         self.with_forms(|token| {
-            let (email, full_name) = (&user.email, &user.full_name);
-            let door = pages::Door { action, token, host, email, full_name, guest, terms, error: error.as_deref() };
+            let (email, full_name, preferences) = (&user.email, &user.full_name, user.preferences);
+            let error = error.as_deref();
+            let door = pages::Door { action, token, host, email, full_name, preferences, guest, terms, error };
             pages::door(status, &door)
         })
     }

@@ -7,7 +7,7 @@ use crate::billing::link::LinkKey;
 use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::store::user::{Preregistration, Status};
-use crate::billing::user::{BillingUser, EntryError, decide_entry};
+use crate::billing::user::{BillingUser, EntryError, decide_entry, shown_again};
 use crate::billing::wire::{letter, pages, request};
 use crate::kernel::entropy::Entropy;
 use crate::kernel::network::ClientNetwork;
@@ -84,7 +84,7 @@ impl Event<'_> {
         self.check_form()?;
         let server = self.active_server(&who.server)?;
         self.check_realm_plans(who.next_page)?;
-        let email = request::email(self.call)?;
+        let email = request::email(self.call);
         match self.check_address(&email) {
             Err(Stop::Refused(error @ Refusal::Email(_))) => {
                 let action = format!("/serverlogin/{}/confirm/", server.uuid);
@@ -121,6 +121,7 @@ impl Event<'_> {
             Ok(entered) => entered,
             Err(EntryError::Terms) => {
                 let action = format!("/serverlogin/do_confirm/{}", self.param(0));
+                let user = shown_again(user, &entry);
                 return self.door(400, &action, &server.hostname, &user, Some(&EntryError::Terms.into()));
             }
             Err(error) => return Err(error.into()),

@@ -1,7 +1,10 @@
 //! Pages on the way in. They work without script.
 
 use super::request::FORM_TOKEN;
+use std::borrow::Cow;
+
 use crate::billing::identity::NextPage;
+use crate::billing::user::Preferences;
 use crate::kernel::html::{Html, page};
 use crate::kernel::reply::Reply;
 
@@ -14,9 +17,19 @@ pub(super) fn own_page(status: u16, title: &str, main: &Html) -> Reply {
 fn opening(title: &str, error: Option<&str>) -> Html {
     let main = Html::new().markup("<main><h1>").text(title).markup("</h1>");
     match error {
-        Some(error) => main.markup("<p class=\"error\" role=\"alert\">").text(error).markup("</p>"),
+        Some(error) => wrong(main, error),
         None => main,
     }
+}
+
+/// What was wrong, announced to whoever does not see it.
+pub(super) fn wrong(main: Html, sentence: &str) -> Html {
+    main.markup("<p class=\"error\" id=\"error\" role=\"alert\">").text(sentence).markup("</p>")
+}
+
+/// The title of a page, which is read first.
+fn titled(title: &'static str, error: Option<&str>) -> Cow<'static, str> {
+    error.map_or(Cow::Borrowed(title), |_| Cow::Owned(format!("Error: {title}")))
 }
 
 /// The beginning of a form that is sent to `action`.
@@ -59,6 +72,16 @@ pub(super) fn submit(main: Html, label: &'static str) -> Html {
     main.markup("<button type=\"submit\">").markup(label).markup("</button></form>")
 }
 
+/// A button beside the one that counts.
+pub(super) fn submit_quietly(main: Html, label: &'static str) -> Html {
+    main.markup("<button type=\"submit\" class=\"quiet\">").markup(label).markup("</button></form>")
+}
+
+/// A button that ends something.
+pub(super) fn submit_at_last(main: Html, label: &'static str) -> Html {
+    main.markup("<button type=\"submit\" class=\"danger\">").markup(label).markup("</button></form>")
+}
+
 /// Asks for the address to which a link is to be mailed.
 pub(crate) fn ask_email(status: u16, action: &str, token: &str, host: &str, email: &str, error: Option<&str>) -> Reply {
     let main = opening("Confirm your e-mail", error)
@@ -66,9 +89,15 @@ pub(crate) fn ask_email(status: u16, action: &str, token: &str, host: &str, emai
         .text(host)
         .markup("</strong>, follow the link that we send to your e-mail address.</p>");
     let main = form(main, action, token);
-    let main = line(main, "email", "E-mail", "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required", email);
-    let main = submit(main, "Send link").markup("</main>");
-    own_page(status, "Confirm your e-mail", &main)
+    let more = match error {
+        None => "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required",
+        Some(_) => {
+            "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required aria-invalid=\"true\" \
+             aria-describedby=\"error\""
+        }
+    };
+    let main = submit(line(main, "email", "E-mail", more, email), "Send link").markup("</main>");
+    own_page(status, &titled("Confirm your e-mail", error), &main)
 }
 
 /// Says that a link was mailed.
@@ -89,6 +118,7 @@ pub(crate) struct Door<'a> {
     pub(crate) host: &'a str,
     pub(crate) email: &'a str,
     pub(crate) full_name: &'a str,
+    pub(crate) preferences: Preferences,
     /// Whether name and preferences are asked for.
     pub(crate) guest: Guest,
     /// Whether the terms are to be accepted, and where they can be read.
@@ -121,8 +151,11 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
     let mut main = form(main, door.action, door.token);
     if door.guest == Guest::New {
         main = line(main, "full_name", "Name", "autocomplete=\"name\" maxlength=\"100\"", door.full_name);
-        main = choice(main, "enable_major_release_emails", "Tell me about major releases", "checked");
-        main = choice(main, "enable_maintenance_release_emails", "Tell me about maintenance releases", "checked");
+        let ticked = |is_on: bool| if is_on { "checked" } else { "" };
+        let more = ticked(door.preferences.major_releases);
+        main = choice(main, "enable_major_release_emails", "Tell me about major releases", more);
+        let more = ticked(door.preferences.maintenance_releases);
+        main = choice(main, "enable_maintenance_release_emails", "Tell me about maintenance releases", more);
     }
     if let Terms::Asked { url } = door.terms {
         main = choice(main, "tos_consent", "I accept the Terms of Service", "required");
@@ -131,7 +164,7 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
         }
     }
     let main = submit(main, "Continue").markup("</main>");
-    own_page(status, "Log in to plan management", &main)
+    own_page(status, &titled("Log in to plan management", door.error), &main)
 }
 
 /// Asks for a server's id and key.
@@ -148,7 +181,7 @@ pub(crate) fn server_login(status: u16, token: &str, next: Option<NextPage>, id:
     let main = line(main, "zulip_org_id", "zulip_org_id", "required maxlength=\"36\" autocomplete=\"off\"", id);
     let more = "type=\"password\" required maxlength=\"64\" autocomplete=\"off\"";
     let main = submit(line(main, "zulip_org_key", "zulip_org_key", more, ""), "Continue").markup("</main>");
-    own_page(status, "Log in as a server", &main)
+    own_page(status, &titled("Log in as a server", error), &main)
 }
 
 /// Says that something is done, and nothing follows.

@@ -109,6 +109,9 @@ pub(crate) fn as_json(refusal: &Refusal) -> Reply {
     let (status, _, sentence) = words(refusal);
     let body = match refusal {
         Refusal::SessionExpired { login, .. } => json!({ "error_message": sentence, "login_url": login }),
+        Refusal::NotAuthenticated => {
+            json!({ "result": "error", "msg": sentence, "code": "REMOTE_BILLING_UNAUTHENTICATED_USER" })
+        }
         _ => json!({ "result": "error", "msg": sentence, "code": code(status) }),
     };
     Reply { status, media: Media::Json, headers: Vec::new(), body: format!("{body}\n") }

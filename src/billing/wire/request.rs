@@ -4,7 +4,7 @@ use crate::billing::change::{LICENSES_MAX, ORG_TYPES, PlanChange, Request, Spons
 use crate::billing::customer::{Licensing, Schedule};
 use crate::billing::identity::{NextPage, Person, UriScheme};
 use crate::billing::refusal::Refusal;
-use crate::billing::user::{Entry, FULL_NAME_MAX};
+use crate::billing::user::{Entry, FULL_NAME_MAX, Preferences};
 use crate::kernel::object::Call;
 use crate::kernel::secret::Secret;
 use crate::push::refusal::ParameterError;
@@ -61,11 +61,9 @@ pub(crate) fn next_page(call: &Call) -> Option<NextPage> {
     Form::of(call).get("next_page").and_then(NextPage::parse)
 }
 
-/// The address in a form.
-///
-/// Errors: [`ParameterError::Missing`].
-pub(crate) fn email(call: &Call) -> Result<String, ParameterError> {
-    Ok(Form::of(call).need("email")?.trim().to_owned())
+/// The address in a form; empty where there is none, which is no address either.
+pub(crate) fn email(call: &Call) -> String {
+    Form::of(call).get("email").unwrap_or_default().trim().to_owned()
 }
 
 /// The id of a server that wants to sign in, if it is one.
@@ -94,6 +92,46 @@ pub(crate) fn entry(call: &Call) -> Result<Entry, ParameterError> {
         major_releases: said("enable_major_release_emails"),
         maintenance_releases: said("enable_maintenance_release_emails"),
     })
+}
+
+/// What the form of the account page says: the name, and what somebody wants to hear. A box that is not ticked is not sent.
+///
+/// Errors: [`ParameterError::TooLong`].
+pub(crate) fn preferences(call: &Call) -> Result<(String, Preferences), ParameterError> {
+    let form = Form::of(call);
+    let is_ticked = |name: &str| form.get(name) == Some("true");
+    let full_name = form.get("full_name").unwrap_or_default().trim();
+    check_longest("full_name", full_name, FULL_NAME_MAX)?;
+    let preferences = Preferences {
+        major_releases: is_ticked("enable_major_release_emails"),
+        maintenance_releases: is_ticked("enable_maintenance_release_emails"),
+    };
+    Ok((full_name.to_owned(), preferences))
+}
+
+/// How invoices are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Page,
+    Json,
+    Csv,
+}
+
+/// How invoices are wanted.
+///
+/// Errors: [`ParameterError::NotAllowed`].
+pub(crate) fn format(call: &Call) -> Result<Format, ParameterError> {
+    match Form::of(call).get("format") {
+        None => Ok(Format::Page),
+        Some("json") => Ok(Format::Json),
+        Some("csv") => Ok(Format::Csv),
+        Some(_) => Err(ParameterError::NotAllowed(String::from("format"))),
+    }
+}
+
+/// Whether the page before has just been kept.
+pub(crate) fn is_saved(call: &Call) -> bool {
+    Form::of(call).get("saved") == Some("true")
 }
 
 /// Whether the owner ticked the box.

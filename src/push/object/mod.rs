@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod analytics;
+mod asked;
 mod billing;
 mod chores;
 mod courier;

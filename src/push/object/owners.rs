@@ -4,11 +4,12 @@ use std::cell::RefCell;
 
 use super::analytics::{known_realm, note};
 use super::learn::{Halt, Learned};
-use super::{Done, PENDING_MAX, RemoteServer, Schema, UnderWay, accounts};
+use super::{Done, PENDING_MAX, RemoteServer, Schema, UnderWay, accounts, asked};
 use crate::billing::adoption::Adoption;
 use crate::billing::change::{PlanChange as Wanted, Request, Sponsorship, Upgrade};
 use crate::billing::customer::{self, Invoice, Licensing, RealmFacts, Registration, ServerFacts, plan_name};
 use crate::billing::identity::Subject;
+use crate::billing::standing::Asked;
 use crate::billing::user::BillingUser;
 use crate::billing::{Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use crate::kernel::errand::{Outcome, Ticket};
@@ -181,13 +182,23 @@ impl Books for ServerBooks<'_> {
     }
 
     fn invoices(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
-        let rows = plans::load_invoices(sql, key_of(subject), 0, INVOICES_SHOWN)?;
+        let rows = plans::load_newest_invoices(sql, key_of(subject), INVOICES_SHOWN)?;
         let shown = |row: plans::InvoiceRow| Invoice {
+            number: u64::try_from(row.invoice_id).unwrap_or(0),
             made_at: row.created_at,
+            kind: String::from("Billing period"),
             what: plan_name(u32::try_from(row.tier).unwrap_or(0)).to_owned(),
+            period_start: row.invoice.period_start,
+            period_end: row.invoice.period_end,
+            licenses: row.invoice.licenses,
             amount: row.invoice.amount,
+            discount: row.invoice.discount,
         };
-        Ok(rows.into_iter().rev().map(shown).collect())
+        Ok(rows.into_iter().map(shown).collect())
+    }
+
+    fn requests(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Asked>, Fault> {
+        asked::requests(sql, key_of(subject))
     }
 
     fn adopt(&self, sql: &dyn Sql, now: Timestamp, realm: &Uuid, _: Adoption) -> Entered {
@@ -201,6 +212,7 @@ impl Books for ServerBooks<'_> {
         let mut batch = Vec::new();
         let scope = Self::scope(sql, &owner.subject)?;
         let actor = Actor::Owner(owner.email.clone());
+        asked::check_pace(sql, key_of(&owner.subject), now)?;
         match request {
             Request::Change(change) => {
                 let account = accounts::load(sql, now, scope)?;
