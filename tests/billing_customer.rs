@@ -293,7 +293,7 @@ fn owners_take_their_invoices_along_as_csv_and_json() {
     assert!(ada.page.contains(&format!("href=\"{path}csv\"")) && ada.page.contains(&format!("href=\"{path}json\"")));
 
     let csv = look(&mut scene, &ada, "invoices", "format=csv");
-    assert_eq!((csv.status, csv.media), (200, Media::Text));
+    assert_eq!((csv.status, csv.media), (200, Media::Csv));
     assert_eq!(csv.header("Content-Disposition"), Some("attachment; filename=\"invoices.csv\""));
     assert_eq!(csv.header("Cache-Control"), Some("no-store"));
     let lines = [

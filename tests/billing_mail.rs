@@ -285,6 +285,9 @@ fn type_address(scene: &mut Scene, email: &str) -> [Reply; 2] {
     [of_realm, root.post(scene, O::BillingServerMail, &[SERVER], &[("email", email)])]
 }
 
+/// What a resolver says of a record.
+type Resolver = fn(&str) -> Outcome;
+
 /// Nothing of the type asked for.
 fn absent() -> Outcome {
     resolved(r#"{"Status":0}"#)
@@ -294,7 +297,7 @@ fn absent() -> Outcome {
 fn an_address_whose_domain_takes_no_mail_is_refused_in_the_words_of_registrations() {
     let no_mail = "chat.example.org is invalid because it does not have any MX records";
     let no_domain = "chat.example.org does not exist";
-    let cases: [(fn(&str) -> Outcome, &str, &[&str]); 6] = [
+    let cases: [(Resolver, &str, &[&str]); 6] = [
         (|_| resolved(r#"{"Status":3}"#), no_domain, &["MX"]),
         (|_| absent(), no_domain, &["MX", "A", "AAAA", "NS"]),
         (|record| if record == "A" { records(1) } else { absent() }, no_mail, &["MX", "A"]),
@@ -333,7 +336,7 @@ fn records(number: u32) -> Outcome {
 
 #[test]
 fn a_domain_that_takes_mail_and_a_resolver_that_is_silent_or_off_let_a_letter_go() {
-    let cases: [fn(&str) -> Outcome; 5] = [
+    let cases: [Resolver; 5] = [
         takes_mail,
         |_| Outcome::Failed(Failure::TimedOut),
         |_| Outcome::Fetched(Fetched { status: 500, headers: Vec::new(), body: Vec::new() }),

@@ -408,6 +408,15 @@ fn every_field_has_a_label_and_no_page_has_a_script() {
     pages.push(new.get(&mut scene, O::BillingRealmLogin, &[&token]));
     for reply in pages {
         assert_eq!(reply.status, 200);
+        let title = reply.body.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap();
+        assert!(reply.body.contains(&format!("<h1>{title}</h1>")), "{title}");
+        assert!(reply.body.contains("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"));
+        assert!(reply.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'; style-src 'sha256-"));
+        assert_eq!(reply.body.matches("<table>").count(), reply.body.matches("tabindex=\"0\" aria-label=\"").count());
+        assert_eq!(
+            reply.body.matches("<th").count() - reply.body.matches("<thead").count(),
+            reply.body.matches("<th scope=").count()
+        );
         assert!(skeleton(&reply.body).iter().all(|tag| !tag.starts_with("script") && !tag.contains(" on")));
         assert_eq!(reply.body.matches("<h1>").count(), 1);
         assert!(reply.body.starts_with("<!doctype html><html lang=\"en\">") && reply.body.contains("<main>"));

@@ -80,7 +80,7 @@ mod tests {
     use crate::billing::customer::{Account, Customer, Licensing, Plan, Registration, Schedule};
     use crate::kernel::time::Timestamp;
 
-    fn account(pending: bool, tier: Option<u32>) -> Account {
+    fn account((pending, tier): (bool, Option<u32>)) -> Account {
         let plan = tier.map(|tier| Plan {
             tier,
             status: 1,
@@ -113,9 +113,9 @@ mod tests {
         ] {
             let at = Timestamp::from_millis(1_800_000_000_000);
             let asked = Asked { kind, at, by: String::from("a@b.org"), answered_at: is_answered.then_some(at) };
-            assert_eq!(decide_standing(&asked, &account(pending, tier)), standing, "{asked:?} {pending} {tier:?}");
+            assert_eq!(decide_standing(&asked, &account((pending, tier))), standing, "{asked:?} {pending} {tier:?}");
         }
-        let nobody = Account { customer: None, ..account(false, None) };
+        let nobody = Account { customer: None, ..account((false, None)) };
         let asked = |kind| Asked { kind, at: Timestamp::from_millis(1), by: String::new(), answered_at: None };
         assert_eq!(decide_standing(&asked(Kind::Upgrade), &nobody), Waiting);
         assert_eq!(decide_standing(&asked(Kind::Sponsorship), &nobody), Done);

@@ -170,8 +170,8 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
 /// Asks for a server's id and key.
 pub(crate) fn server_login(status: u16, token: &str, next: Option<NextPage>, id: &str, error: Option<&str>) -> Reply {
     let main = opening("Log in as a server", error).markup(
-        "<p>Use the values of <code>zulip_org_id</code> in <code>/etc/zulip/zulip-secrets.conf</code> on your server, \
-         and of <code>zulip_org_key</code> beside it.</p>",
+        "<p>Both values stand in <code>/etc/zulip/zulip-secrets.conf</code> on your server. Whoever knows them manages \
+         the server's plan: show them to nobody.</p>",
     );
     let main = form(main, "/serverlogin/", token);
     let main = match next {

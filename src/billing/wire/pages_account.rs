@@ -177,28 +177,32 @@ fn changes(frame: &Frame<'_>, mut main: Html, plan: &Plan) -> Html {
         (7, _) => &[(S::FreeTrial, "Keep the plan")],
         _ => &[],
     };
+    if !wanted.is_empty() {
+        main = main.markup("<h2>Change the plan</h2>");
+    }
     for (status, label) in wanted {
         main = hidden(frame.form(main, "billing"), "status", &status.number().to_string());
-        main = submit(main, label);
+        main = if *status == S::Ended { submit_at_last(main, label) } else { submit_quietly(main, label) };
     }
     if plan.status == 1 {
+        main = main.markup("<h2>Licenses</h2>");
         if plan.licensing == Licensing::Manual {
             let more = "type=\"number\" min=\"1\" required";
             let (now, next) = (plan.licenses.to_string(), plan.licenses_at_next_renewal.to_string());
             let typed = frame.typed("licenses_at_next_renewal", &next);
             main = frame.form(main, "billing");
             main = line(main, "licenses_at_next_renewal", "Licenses from the next period on", more, typed);
-            main = submit(main, "Change licenses");
+            main = submit_quietly(main, "Change licenses");
             main = frame.form(main, "billing");
             main = line(main, "licenses", "Licenses from now on", more, frame.typed("licenses", &now));
-            main = submit(main, "Buy licenses");
+            main = submit_quietly(main, "Buy licenses");
         }
         main = hidden(frame.form(main, "billing"), "toggle_license_management", "true");
         let label = match plan.licensing {
             Licensing::Manual => "Let licenses follow the number of users",
             Licensing::Automatic => "Choose the number of licenses myself",
         };
-        main = submit(main, label);
+        main = submit_quietly(main, label);
     }
     main
 }

@@ -32,16 +32,16 @@ pub(crate) fn event_status(frame: &Frame<'_>, requests: &[Asked]) -> Reply {
     if requests.is_empty() {
         return frame.close("Requests", main.markup("<p>Nothing was asked for so far.</p>"));
     }
-    let mut main = table(main, "Requests", &["Request", "Asked on", "By", "State"]);
+    let mut main = table(main, "Requests", &["Request", "State", "Asked on", "By"]);
     for asked in requests {
         let standing = decide_standing(asked, frame.account);
         main = main.markup("<tr><th scope=\"row\">").markup(kind_name(asked.kind)).markup("</th><td>");
-        main = main.text(&day(asked.at)).markup("</td><td>").text(&asked.by).markup("</td><td>");
         main = main.markup(standing_name(standing));
         main = match asked.answered_at.filter(|_| standing == Standing::Done) {
-            Some(at) => main.markup(", ").text(&day(at)),
+            Some(at) => main.markup("<br><small>").text(&day(at)).markup("</small>"),
             None => main,
         };
+        main = main.markup("</td><td class=\"short\">").text(&day(asked.at)).markup("</td><td>").text(&asked.by);
         main = main.markup("</td></tr>");
     }
     let main = main.markup("</tbody></table></div><p>What was decided stands on the page <a");
@@ -108,7 +108,8 @@ pub(crate) fn customer_portal(frame: &Frame<'_>, portal: &Portal<'_>) -> Reply {
     main = payment(main.markup("<h2>Payment</h2>"), frame.account, portal.pays_at);
     main = table(main.markup("<h2>Billing users</h2>"), "Billing users", &["E-mail", "Name", "Signed in last"]);
     for user in portal.users {
-        main = main.markup("<tr><td>").text(&user.email).markup("</td><td>").text(&user.full_name).markup("</td><td>");
+        main = main.markup("<tr><td>").text(&user.email).markup("</td><td>").text(&user.full_name);
+        main = main.markup("</td><td class=\"short\">");
         let seen = user.last_login.map_or_else(|| String::from("Never"), day);
         main = main.text(&seen).markup("</td></tr>");
     }

@@ -94,7 +94,14 @@ pub(crate) fn as_page(refusal: &Refusal) -> Reply {
     let main = main.text(&sentence).markup("</p>");
     let main = match refusal {
         Refusal::SessionExpired { login, .. } => link(main, login),
-        Refusal::NotAuthenticated | Refusal::ServerHasPlan => link(main, "/serverlogin/"),
+        Refusal::NotAuthenticated => link(
+            main.markup(
+                "<p>Owners of an organization come from its own server, by the page for plan management there. \
+                 Administrators sign in with the server's id and key.</p>",
+            ),
+            "/serverlogin/",
+        ),
+        Refusal::ServerHasPlan => link(main, "/serverlogin/"),
         _ => main,
     };
     page(status, title, main.markup("</main>")).with_header("Vary", "Origin, Cookie")
@@ -122,5 +129,80 @@ const fn code(status: u16) -> &'static str {
         401 => "UNAUTHORIZED",
         429 => "RATE_LIMIT_HIT",
         _ => "BAD_REQUEST",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{as_json, as_page, words};
+    use crate::billing::identity::Subject;
+    use crate::billing::mail::MailLimit;
+    use crate::billing::refusal::Refusal as R;
+    use crate::billing::user::EntryError;
+    use crate::push::refusal::{EmailError, ParameterError};
+    use crate::push::uuid::Uuid;
+
+    fn every() -> Vec<R> {
+        let uuid = Uuid::parse("6cde5f7a-1f7e-4978-9716-49f69ebfc9fe").unwrap();
+        let domain = || String::from("b.org");
+        let mut all = vec![
+            R::TokenInvalid,
+            R::TokenExpired,
+            R::Deactivated,
+            R::Irreconcilable,
+            R::ServerHasPlan,
+            R::RealmsHavePlans,
+            R::TooManyUsers,
+            R::NotAuthenticated,
+            R::SessionExpired { subject: Subject::Server(uuid), login: String::from("/serverlogin/") },
+            R::Csrf,
+            R::ForeignOrigin,
+            R::LinkUnknown,
+            R::LinkExpired,
+            R::LinkUsed,
+            R::Busy,
+            R::MailNotConfigured,
+            R::NotConfigured,
+            R::NotRegistered,
+            R::WrongKey,
+            R::ServerDeactivated,
+            R::NoSuchPage,
+            R::NotConfirmed,
+            R::NothingToChange,
+            R::Books(String::from("What the books say")),
+            R::Parameter(ParameterError::Missing(String::from("tier"))),
+            R::Parameter(ParameterError::NotAllowed(String::from("status"))),
+        ];
+        all.extend([EntryError::NoUser, EntryError::Inactive, EntryError::Terms].map(R::Entry));
+        all.extend([MailLimit::Network, MailLimit::Server].map(R::Mail));
+        let bad = [EmailError::NoMail { domain: domain() }, EmailError::NoDomain { domain: domain() }];
+        all.extend(
+            [EmailError::Syntax, EmailError::Disposable, EmailError::Example].into_iter().chain(bad).map(R::Email),
+        );
+        all
+    }
+
+    #[test]
+    fn refusals_are_said_in_these_words() {
+        let line = |refusal: &R| {
+            let (status, title, sentence) = words(refusal);
+            format!("{status}\t{title}\t{sentence}\n")
+        };
+        let said: String = every().iter().map(line).collect();
+        assert_eq!(said, include_str!("../../../tests/golden/billing/words.tsv"));
+    }
+
+    #[test]
+    fn pages_and_json_say_the_same() {
+        for refusal in every() {
+            let (status, title, sentence) = words(&refusal);
+            let (page, json) = (as_page(&refusal), as_json(&refusal));
+            assert_eq!((page.status, json.status), (status, status));
+            let shown = sentence.replace('\'', "&#39;");
+            assert!(page.body.contains(&format!("<h1>{title}</h1>")) && page.body.contains(&shown), "{}", page.body);
+            let json: serde_json::Value = serde_json::from_str(&json.body).unwrap();
+            let member = if matches!(refusal, R::SessionExpired { .. }) { "error_message" } else { "msg" };
+            assert_eq!(json[member], sentence.as_str());
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn csv(invoices: &[Invoice]) -> Reply {
         let (kind, plan) = (text(&invoice.kind), text(&invoice.what));
         lines.push_str(&format!("{number},{made},{kind},{plan},{start},{end},{licenses},{amount},{discount},usd\r\n"));
     }
-    taken_along(Reply::json_text(lines), "invoices.csv", Media::Text)
+    taken_along(Reply::json_text(lines), "invoices.csv", Media::Csv)
 }
 
 /// As JSON: times are Unix seconds, as everywhere in the dialect; money in cents.
