@@ -140,6 +140,7 @@ fn the_account_page_shows_everybody_who_may_look_after_the_plan_and_nobody_else(
     for shown in ["ada@chat.example.org", "new@b.org", "&lt;i&gt;New&lt;/i&gt;", "Never", "2027-01-15"] {
         assert!(ada.page.contains(shown), "{shown}");
     }
+    assert!(!ada.page.contains("/deactivate/"), "organizations have no registration of their own");
     for hidden in ["gone@b.org", "bob@b.org", "root@chat.example.org"] {
         assert!(!ada.page.contains(hidden), "{hidden}");
     }
@@ -190,6 +191,7 @@ fn preferences_are_changed_on_the_account_page() {
         };
         assert!(!box_of("enable_major_release_emails").contains("checked"));
         assert!(box_of("enable_maintenance_release_emails").contains("checked"));
+        assert_eq!(person.page.contains(&format!("href=\"/server/{SERVER}/deactivate/\"")), server);
         let nothing = person.post(&mut scene, act, &params, &[]);
         assert_eq!(nothing.status, 302);
         assert_eq!(scene.number(&row), 0, "boxes that are not ticked are a no");

@@ -166,6 +166,12 @@ fn an_administrator_ends_the_registration_and_its_name_becomes_free() {
     admin.send(&mut world, O::BillingServerPage, &[UUID_A, "deactivate"], &[]);
     let done = admin.send(&mut world, O::BillingServerAct, &[UUID_A, "deactivate"], &[("confirmed", "true")]);
     assert!(done.status == 200 && done.body.contains("has been deactivated"), "{}", done.body);
+    let audit = operate(&mut world, O::OperatorServerAudit, UUID_A, &Value::Null);
+    let ended = audit["rows"].as_array().or_else(|| audit["audit"].as_array()).unwrap().last().unwrap();
+    assert_eq!(
+        (ended["event_type"].as_u64(), ended["actor"].as_str()),
+        (Some(10_201), Some("owner:root@chat.example.org"))
+    );
     let gone = world.send(&as_server(UUID_A, form_call(O::PushAnalyticsStatus, &[])));
     assert_eq!(gone.status, 401);
     let label = UUID_A.split('-').next().unwrap();

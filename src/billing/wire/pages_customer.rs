@@ -4,6 +4,7 @@
 use super::pages::{choice, line, submit};
 use super::pages_account::{Frame, day, table};
 use crate::billing::customer::{Account, Invoice};
+use crate::billing::identity::Subject;
 use crate::billing::standing::{Asked, Kind, Standing, decide_standing};
 use crate::billing::user::{BillingUser, FULL_NAME_MAX};
 use crate::kernel::html::Html;
@@ -126,7 +127,12 @@ pub(crate) fn customer_portal(frame: &Frame<'_>, portal: &Portal<'_>) -> Reply {
     main = choice(main, "enable_major_release_emails", "Tell me about major releases", more);
     let more = ticked("enable_maintenance_release_emails", preferences.maintenance_releases);
     main = choice(main, "enable_maintenance_release_emails", "Tell me about maintenance releases", more);
-    frame.close("Account", submit(main, "Save"))
+    main = submit(main, "Save");
+    if matches!(frame.subject, Subject::Server(_)) {
+        main = main.markup("<h2>Registration</h2><p><a").attribute("href", &frame.subject.path("deactivate"));
+        main = main.markup(">End this server's registration</a></p>");
+    }
+    frame.close("Account", main)
 }
 
 fn payment(main: Html, account: &Account, pays_at: Option<&str>) -> Html {

@@ -102,6 +102,9 @@ pub(crate) fn as_page(refusal: &Refusal) -> Reply {
             "/serverlogin/",
         ),
         Refusal::ServerHasPlan => link(main, "/serverlogin/"),
+        Refusal::RealmsHavePlans => {
+            main.markup("<p><a href=\"/serverlogin/deactivate\">End this server's registration</a></p>")
+        }
         _ => main,
     };
     page(status, title, main.markup("</main>")).with_header("Vary", "Origin, Cookie")

@@ -26,7 +26,7 @@ use crate::push::plan::{CustomerWish, LivePlan, PlanChange};
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::refusal::Refusal;
-use crate::push::registration::{Audit, Registered, State};
+use crate::push::registration::{Registered, State};
 use crate::push::store::{self, plans, realms};
 use crate::push::tier::{PlanType, Schedule, Status};
 use crate::push::uuid::Uuid;
@@ -240,13 +240,14 @@ impl Books for ServerBooks<'_> {
         Ok(batch)
     }
 
-    fn deactivate(&self, sql: &dyn Sql, now: Timestamp, _: &BillingUser) -> Entered {
+    fn deactivate(&self, sql: &dyn Sql, now: Timestamp, owner: &BillingUser) -> Entered {
         let live = plans::load_all_live(sql)?;
         if !may_deactivate(live.iter().map(|(_, live)| &live.plan)) {
             return Err(BooksStop::Refused(String::from("server deactivation with existing plan")));
         }
         self.mark(Mark::Left);
-        Ok(vec![store::server::note(Audit::Deactivated, now)])
+        let entry = Entry::plain(Scope::Server, Event::Deactivated);
+        Ok(vec![note(&entry, &Actor::Owner(owner.email.clone()), now)])
     }
 }
 
