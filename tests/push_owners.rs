@@ -266,6 +266,25 @@ fn a_plan_that_is_asked_for_waits_until_an_operator_or_the_payment_system_answer
 }
 
 #[test]
+fn a_plan_is_asked_for_with_as_many_licenses_as_its_tier_and_its_people_need() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    let mut ask = |world: &mut World, tier: &str, licenses: &str| {
+        let form = [("tier", tier), ("license_management", "manual"), ("licenses", licenses)];
+        let reply = owner.send(world, O::BillingRealmUpgrade, &[REALM], &form);
+        (reply.status, body(&reply)["msg"].as_str().unwrap().to_owned())
+    };
+    for (tier, few, enough) in [("103", "5", "6"), ("104", "24", "25")] {
+        assert_eq!(ask(&mut world, tier, few), (400, format!("At least {enough} licenses are needed")));
+        assert_eq!(ask(&mut world, tier, enough).0, 200);
+    }
+    let exempt = json!({ "customer": { "exempt_from_license_number_check": true } });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &exempt);
+    assert_eq!(ask(&mut world, "104", "1").0, 200);
+}
+
+#[test]
 fn a_sponsorship_waits_until_it_is_granted_or_declined() {
     for answer in [json!({ "plan": { "tier": 102 } }), json!({ "customer": { "sponsorship_pending": false } })] {
         let mut world = world();

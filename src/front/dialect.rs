@@ -47,7 +47,7 @@ fn page(problem: Problem, request_id: &str) -> Reply {
     let main = Html::new()
         .markup("<main><h1>")
         .text(problem.code.row().title)
-        .markup("</h1><p>")
+        .markup("</h1><p class=\"error\" role=\"alert\">")
         .text(&problem.sentence)
         .markup("</p><p><small>")
         .text(request_id)

@@ -293,6 +293,14 @@ impl Object for Host {
     }
 }
 
+/// An organization as its server reports it.
+pub fn reported(uuid: &str) -> String {
+    format!(
+        r#"{{"uuid":"{uuid}","uuid_owner_secret":"s","id":1,"host":"a.example.org","url":"https://a.example.org","name":"A",
+        "org_type":0,"date_created":1.5,"deactivated":false,"extra":true}}"#
+    )
+}
+
 pub fn uuid(text: &str) -> Uuid {
     Uuid::parse(text).unwrap()
 }
@@ -420,7 +428,7 @@ impl Scene {
     /// Ada's token for an organization.
     pub fn token_to(&mut self, realm: &str, next_page: Option<&str>) -> String {
         let user = format!(r#"{{"uuid":"{ADA}","email":"ada@chat.example.org","full_name":"Ada <b>"}}"#);
-        let realm = format!(r#"{{"uuid":"{realm}","id":1,"host":"a","extra":true}}"#);
+        let realm = reported(realm);
         let mut fields = vec![("user", user.as_str()), ("realm", realm.as_str())];
         fields.extend(next_page.map(|page| ("next_page", page)));
         let body = crate::support::body(&self.hand_off_with(&fields));

@@ -1,8 +1,6 @@
 //! Pages on the way in. They work without script.
 
 use super::request::FORM_TOKEN;
-use std::borrow::Cow;
-
 use crate::billing::identity::NextPage;
 use crate::billing::user::Preferences;
 use crate::kernel::html::{Html, page};
@@ -25,11 +23,6 @@ fn opening(title: &str, error: Option<&str>) -> Html {
 /// What was wrong, announced to whoever does not see it.
 pub(super) fn wrong(main: Html, sentence: &str) -> Html {
     main.markup("<p class=\"error\" id=\"error\" role=\"alert\">").text(sentence).markup("</p>")
-}
-
-/// The title of a page, which is read first.
-fn titled(title: &'static str, error: Option<&str>) -> Cow<'static, str> {
-    error.map_or(Cow::Borrowed(title), |_| Cow::Owned(format!("Error: {title}")))
 }
 
 /// The beginning of a form that is sent to `action`.
@@ -97,7 +90,7 @@ pub(crate) fn ask_email(status: u16, action: &str, token: &str, host: &str, emai
         }
     };
     let main = submit(line(main, "email", "E-mail", more, email), "Send link").markup("</main>");
-    own_page(status, &titled("Confirm your e-mail", error), &main)
+    own_page(status, "Confirm your e-mail", &main)
 }
 
 /// Says that a link was mailed.
@@ -164,7 +157,7 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
         }
     }
     let main = submit(main, "Continue").markup("</main>");
-    own_page(status, &titled("Log in to plan management", door.error), &main)
+    own_page(status, "Log in to plan management", &main)
 }
 
 /// Asks for a server's id and key.
@@ -181,7 +174,7 @@ pub(crate) fn server_login(status: u16, token: &str, next: Option<NextPage>, id:
     let main = line(main, "zulip_org_id", "zulip_org_id", "required maxlength=\"36\" autocomplete=\"off\"", id);
     let more = "type=\"password\" required maxlength=\"64\" autocomplete=\"off\"";
     let main = submit(line(main, "zulip_org_key", "zulip_org_key", more, ""), "Continue").markup("</main>");
-    own_page(status, &titled("Log in as a server", error), &main)
+    own_page(status, "Log in as a server", &main)
 }
 
 /// Says that something is done, and nothing follows.

@@ -61,11 +61,7 @@ impl Frame<'_> {
     }
 
     pub(super) fn close(&self, title: &'static str, main: Html) -> Reply {
-        let main = main.markup("</main>");
-        match &self.error {
-            Some(mistake) => own_page(mistake.status, &format!("Error: {title}"), &main),
-            None => own_page(200, title, &main),
-        }
+        own_page(self.error.as_ref().map_or(200, |mistake| mistake.status), title, &main.markup("</main>"))
     }
 
     pub(super) fn form(&self, main: Html, page: &str) -> Html {
@@ -117,8 +113,8 @@ pub(crate) fn plans(frame: &Frame<'_>) -> Reply {
         main = main.markup("</td><td>").markup(mine).markup("</td></tr>");
     }
     let main = main.markup("</tbody></table></div><p><a").attribute("href", &frame.subject.path("upgrade"));
-    let main = main.markup(">Ask for a paid plan</a> or <a").attribute("href", &frame.subject.path("sponsorship"));
-    frame.close("Plans", main.markup(">for sponsorship</a>.</p>"))
+    let main = main.markup(">Ask for a paid plan</a>, or <a").attribute("href", &frame.subject.path("sponsorship"));
+    frame.close("Plans", main.markup(">for one as a gift</a>.</p>"))
 }
 
 const fn status_name(status: u32) -> &'static str {

@@ -10,6 +10,7 @@ use crate::kernel::secret::Secret;
 use crate::push::refusal::ParameterError;
 use crate::push::uuid::Uuid;
 use crate::push::wire::form::{At, Form, check_longest};
+use crate::push::wire::realm_report::parse_report;
 
 /// The field that carries a form's token.
 pub(crate) const FORM_TOKEN: &str = "csrf";
@@ -35,14 +36,15 @@ pub(crate) fn parse_hand_off(call: &Call) -> Result<HandOff, ParameterError> {
     let form = Form::of(call);
     let (user, realm) = (form.need_json("user")?, form.need_json("realm")?);
     let user = At::new("user", &user);
+    let uuid = user.need("uuid")?;
     let person = Person {
-        uuid: user.need("uuid")?.uuid()?,
+        uuid: Uuid::parse_v4(uuid.text()?).ok_or_else(|| ParameterError::Format(uuid.place().0.clone()))?,
         email: user.need("email")?.text()?.to_owned(),
         full_name: user.need("full_name")?.text()?.to_owned(),
     };
     check_longest("user[\"email\"]", &person.email, EMAIL_MAX)?;
     check_longest("user[\"full_name\"]", &person.full_name, FULL_NAME_MAX)?;
-    let realm = At::new("realm", &realm).need("uuid")?.uuid()?;
+    let realm = parse_report(&At::new("realm", &realm))?.uuid;
     let invalid = |name: &str| ParameterError::NotAllowed(name.to_owned());
     let uri_scheme = form.get("uri_scheme").map_or(Some(UriScheme::Https), UriScheme::parse);
     let uri_scheme = uri_scheme.ok_or_else(|| invalid("uri_scheme"))?;

@@ -20,15 +20,16 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Change, Entry, Event, Scope};
 use crate::push::cycle::next_cycle;
+use crate::push::headcount::Counted;
 use crate::push::operate::OperationError;
 use crate::push::owner::{OwnerWish, decide_owner, may_deactivate};
-use crate::push::plan::{CustomerWish, LivePlan, PlanChange};
+use crate::push::plan::{Account, CustomerWish, LivePlan, PlanChange, PlanError};
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::refusal::Refusal;
 use crate::push::registration::{Registered, State};
 use crate::push::store::{self, plans, realms};
-use crate::push::tier::{PlanType, Schedule, Status};
+use crate::push::tier::{PlanType, Schedule, Status, Tier};
 use crate::push::uuid::Uuid;
 use crate::push::wire::service::NameKind;
 
@@ -134,6 +135,14 @@ fn sponsorship_words(wanted: &Sponsorship) -> String {
     )
 }
 
+/// That a number of licenses suffices for the tier and for the people there are, as far as they are known.
+fn check_licenses(account: &Account, wanted: &Upgrade) -> Result<(), BooksStop> {
+    let Some((licenses, tier)) = wanted.licenses.zip(Tier::parse(u64::from(wanted.tier))) else { return Ok(()) };
+    let people = if let Counted::People(people) = account.people { people.billed() } else { 0 };
+    let least = account.customer.clone().unwrap_or_default().licenses_min(tier).max(people);
+    if licenses >= least { Ok(()) } else { Err(BooksStop::Refused(PlanError::TooFewLicenses { least }.sentence())) }
+}
+
 /// What an operator reads of a plan that is asked for.
 fn upgrade_words(wanted: &Upgrade) -> String {
     let licenses =
@@ -232,6 +241,7 @@ impl Books for ServerBooks<'_> {
                 if live.is_some_and(|live| live.plan.tier.is_paid()) {
                     return Err(BooksStop::Refused(String::from("You have a paid plan already")));
                 }
+                check_licenses(&accounts::load(sql, now, scope.clone())?, wanted)?;
                 let change = Change::Reason(upgrade_words(wanted));
                 batch.push(note(&Entry { scope, event: Event::CustomerChanged, change }, &actor, now));
             }
