@@ -279,9 +279,17 @@ fn a_plan_is_asked_for_with_as_many_licenses_as_its_tier_and_its_people_need() {
         assert_eq!(ask(&mut world, tier, few), (400, format!("At least {enough} licenses are needed")));
         assert_eq!(ask(&mut world, tier, enough).0, 200);
     }
+    let people = json!([{
+        "id": 1, "realm": 0, "event_time": world.now.as_millis() / 1_000, "backfilled": false, "event_type": 101,
+        "extra_data": { "10": { "11": { "400": 12, "600": 3 } } },
+    }]);
+    let form = [("realm_counts", "[]"), ("installation_counts", "[]"), ("realmauditlog_rows", &*people.to_string())];
+    assert_eq!(world.send(&as_server(UUID_A, form_call(O::PushAnalytics, &form))).status, 200);
+    assert_eq!(ask(&mut world, "103", "14"), (400, String::from("At least 15 licenses are needed")));
+    assert_eq!(ask(&mut world, "103", "15").0, 200);
     let exempt = json!({ "customer": { "exempt_from_license_number_check": true } });
     operate(&mut world, O::OperatorRealmPlan, REALM, &exempt);
-    assert_eq!(ask(&mut world, "104", "1").0, 200);
+    assert_eq!(ask(&mut world, "104", "15").0, 200);
 }
 
 #[test]
