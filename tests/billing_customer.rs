@@ -60,7 +60,7 @@ fn an_owner_sees_what_became_of_every_kind_of_request() {
     assert_eq!(said["events"], serde_json::json!([event]));
     ada.get(&mut scene, O::BillingRealmPage, &[REALM, "event_status"]);
     assert!(ada.page.contains("Paid plan") && ada.page.contains("Waits for the operator"), "{}", ada.page);
-    assert!(ada.page.contains("2027-01-15") && ada.page.contains("<td>ada@chat.example.org</td>"));
+    assert!(ada.page.contains("2027-01-15") && ada.page.contains("<td class=\"address\">ada@chat.example.org</td>"));
     ada.get(&mut scene, O::BillingRealmPage, &[REALM, "upgrade"]);
     assert!(ada.page.contains("You have asked for a plan already"));
 

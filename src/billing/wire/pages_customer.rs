@@ -42,7 +42,11 @@ pub(crate) fn event_status(frame: &Frame<'_>, requests: &[Asked]) -> Reply {
             Some(at) => main.markup("<br><small>").text(&day(at)).markup("</small>"),
             None => main,
         };
-        main = main.markup("</td><td class=\"short\">").text(&day(asked.at)).markup("</td><td>").text(&asked.by);
+        main = main
+            .markup("</td><td class=\"short\">")
+            .text(&day(asked.at))
+            .markup("</td><td class=\"address\">")
+            .text(&asked.by);
         main = main.markup("</td></tr>");
     }
     let main = main.markup("</tbody></table></div><p>What was decided stands on the page <a");
@@ -109,7 +113,7 @@ pub(crate) fn customer_portal(frame: &Frame<'_>, portal: &Portal<'_>) -> Reply {
     main = payment(main.markup("<h2>Payment</h2>"), frame.account, portal.pays_at);
     main = table(main.markup("<h2>Billing users</h2>"), "Billing users", &["E-mail", "Name", "Signed in last"]);
     for user in portal.users {
-        main = main.markup("<tr><td>").text(&user.email).markup("</td><td>").text(&user.full_name);
+        main = main.markup("<tr><td class=\"address\">").text(&user.email).markup("</td><td>").text(&user.full_name);
         main = main.markup("</td><td class=\"short\">");
         let seen = user.last_login.map_or_else(|| String::from("Never"), day);
         main = main.text(&seen).markup("</td></tr>");
