@@ -124,8 +124,10 @@ export class Tables {
   grow(rows: number): void {
     for (let i = 0; i < rows; i += 1) {
       const id = this.audit.length + 1;
-      this.realmCounts.push(realmCount(id, this.realm));
-      this.serverCounts.push(serverCount(id, { value: 2 * id }));
+      // Many subgroups of few hours: what is too old would not be kept.
+      const of = { end_time: hour(id % 240), subgroup: String(Math.floor(id / 240)) };
+      this.realmCounts.push(realmCount(id, this.realm, of));
+      this.serverCounts.push(serverCount(id, { ...of, value: 2 * id }));
       this.audit.push(auditRow(id, this.realm, { owners: 1, members: id % 5 }));
     }
   }
@@ -143,16 +145,20 @@ export class Tables {
   /** Everything up to a row stands there, once; rows after it do not. */
   async assertKept(operator: Operator, upTo = this.audit.length): Promise<void> {
     assert.deepEqual(await marks(this.server), [upTo, upTo, upTo]);
-    const expected = (rows: CountRow[]): object[] =>
-      rows.slice(0, upTo).map(({ property, subgroup, end_time, value }) => ({ property, subgroup, end_time, value })).sort((a, b) => a.end_time - b.end_time);
-    assert.deepEqual(await operator.realmCounts(this.realm), expected(this.realmCounts));
-    assert.deepEqual(await operator.serverCounts(this.server), expected(this.serverCounts));
+    assert.deepEqual(sorted(await operator.realmCounts(this.realm)), sorted(this.realmCounts.slice(0, upTo)));
+    assert.deepEqual(sorted(await operator.serverCounts(this.server)), sorted(this.serverCounts.slice(0, upTo)));
     const rows = await operator.realmAudit(this.realm);
     assert.deepEqual(
       rows.filter((row) => row.remote_id !== null).map((row) => [row.remote_id, row.extra_data]),
       this.audit.slice(0, upTo).map((row) => [row.id, JSON.parse(JSON.stringify(row.extra_data))]),
     );
   }
+}
+
+/** Counts without their ids, by time and subgroup. */
+export function sorted(rows: Count[]): Count[] {
+  const bare = rows.map(({ property, subgroup, end_time, value }) => ({ property, subgroup, end_time, value }));
+  return bare.sort((a, b) => a.end_time - b.end_time || (String(a.subgroup) < String(b.subgroup) ? -1 : 1));
 }
 
 export type Count = { property: string; subgroup: string | null; end_time: number; value: number };
