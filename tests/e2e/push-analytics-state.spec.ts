@@ -88,6 +88,8 @@ describe('a row', () => {
     assert.deepEqual(await marks(server), [8, 9, 0]);
     assert.deepEqual([await operator.realmCounts(realm), await operator.serverCounts(server)].map((rows) => rows.map((row) => row.value)), [[10], [20]]);
     bad(await upload(server, again), OUT_OF_ORDER);
+    const lines = bouncer.service.logs.map((line) => JSON.stringify(line)).filter((line) => line.includes('Dropped 1 duplicated rows while saving 1 rows of'));
+    assert.equal(lines.filter((line) => line.includes(`for server ${server.hostname}/${server.uuid}`)).length, 2, 'one line for each table');
   });
 
   test('of another hour, subgroup, property or realm is another, also without a subgroup', async () => {
@@ -226,6 +228,30 @@ describe('many rows', () => {
       bad(await upload(server, sent), OUT_OF_ORDER);
     });
   }
+
+  test('of people are followed by the licenses of a plan', async () => {
+    const { server, realm } = await made();
+    await operator.planServer(server, { plan: { tier: 104, status: 1 } });
+    await operator.planRealm(realm, { plan: { tier: 104, status: 1 } });
+    const audit = Array.from({ length: ROWS_MAX }, (_, i) => auditRow(i + 1, realm, { members: 30 + (i % 1000) }));
+    assertSuccess(await upload(server, { realmauditlog_rows: audit }), { realms: {} });
+    for (const { billing } of [await operator.server(server), await operator.realm(realm)]) {
+      assert.deepEqual([billing.plan.licenses, billing.plan.licenses_at_next_renewal], [1029, 1029]);
+    }
+  });
+
+  test('of realms are taken in one upload, and changed in another', async () => {
+    const server = await bouncer.server();
+    const realms = Array.from({ length: 250 }, (_, i) => newRealm(i + 1));
+    const audit = realms.map((realm, i) => auditRow(i + 1, realm, { members: (i % 20) + 1 }));
+    const answer = await uploaded(server, { realms: realms.map((realm) => realmRow(realm)), realmauditlog_rows: audit });
+    assert.deepEqual(answer.json.realms, Object.fromEntries(realms.map((realm, i) => [realm.uuid, { can_push: i % 20 < 10, expected_end_timestamp: null }])));
+    await uploaded(server, { realms: realms.map((realm) => realmRow(realm, { name: 'All', host: `new${realm.id}.test` })) });
+    assert.deepEqual((await operator.realms(server)).map((realm) => realm.host).sort(), realms.map((realm) => `new${realm.id}.test`).sort());
+    await uploaded(server, { realms: [realmRow(realms[0] as Realm, { name: 'All', host: 'new1.test' })] });
+    assert.equal((await operator.realms(server)).filter((realm) => realm.realm_locally_deleted).length, 249);
+    assert.deepEqual((await operator.realmEvents(realms[249] as Realm)).map(([event]) => event), [20001, 20001, 20003]);
+  });
 
   test('with an error in the last leave nothing behind', async () => {
     const { server, realm } = await made();

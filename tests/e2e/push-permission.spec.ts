@@ -202,6 +202,35 @@ describe('the number of people', () => {
     assert.deepEqual([back.json.realms[realm.uuid].can_push, back.json.realms[other.uuid].can_push], [true, false]);
   });
 
+  test('is that of the future when the future has come', async () => {
+    const made = await world(TEN);
+    await rows(made.server, [auditRow(2, made.realm, ELEVEN, { event_time: Date.now() / 1000 + 1.5 }), auditRow(3, made.other, ELEVEN, { event_time: now() + DAY })]);
+    await assertRealm(made, FEW);
+    await assertServer(made, FEW);
+    await until('the time of the row', async () => (await operator.realm(made.realm)).push.reason === TOO_MANY.reason, 5000);
+    await assertRealm(made, TOO_MANY);
+    await assertServer(made, TOO_MANY);
+  });
+
+  test('of a realm that nobody has reported counts for the server', async () => {
+    const made = await world(TEN);
+    await rows(made.server, [auditRow(2, newRealm(99), { owners: 1 })]);
+    await assertRealm(made, FEW);
+    await assertServer(made, TOO_MANY);
+  });
+
+  test('of a realm with a new number is the newer, and both count for the server', async () => {
+    const made = await world(TEN);
+    made.realm.id = 77;
+    await reportOnly(made.server, [realmRow(made.realm), realmRow(made.other)]);
+    await assertRealm(made, FEW);
+    await rows(made.server, [auditRow(3, made.realm, { owners: 1 })]);
+    await assertRealm(made, FEW);
+    await assertServer(made, TOO_MANY);
+    await rows(made.server, [auditRow(4, made.realm, ELEVEN)]);
+    await assertRealm(made, TOO_MANY);
+  });
+
   test('is not made anew by what the bouncer writes down', async () => {
     const made = await world(ELEVEN);
     await reportOnly(made.server, [realmRow(made.realm, { name: 'Renamed', host: 'renamed.test' })]);
@@ -224,6 +253,41 @@ describe('the number of people', () => {
       const { server, realm } = await world({ owners: 2, guests: 1 }, undefined, own);
       assert.equal((await server.notify({ user_id: 1 }, { realm_uuid: realm.uuid })).json.code, 'PUSH_NOTIFICATIONS_DISALLOWED');
     }));
+});
+
+describe('the licenses of a plan', () => {
+  const licenses = (billing: any): [number, number] => [billing.plan.licenses, billing.plan.licenses_at_next_renewal];
+
+  test('follow the people up at once, and down at the next renewal', async () => {
+    const { server, realm, other } = await world({ members: 10 }, { members: 30 });
+    await operator.planRealm(realm, monthly(1, { automanage_licenses: true }));
+    const said = async (): Promise<[number, number]> => licenses((await operator.realm(realm)).billing);
+    assert.deepEqual(await said(), [10, 10]);
+    await rows(server, [auditRow(3, realm, { members: 14, guests: 1, bots: 7 }), auditRow(4, other, { members: 50 })]);
+    assert.deepEqual(await said(), [15, 15]);
+    await rows(server, [auditRow(5, realm, { members: 12 })]);
+    assert.deepEqual(await said(), [15, 12]);
+    await rows(server, [auditRow(6, realm, { members: 20 }), auditRow(7, realm, { members: 9 })]);
+    assert.deepEqual(await said(), [20, 9]);
+  });
+
+  test('of a server follow the people of all its realms', async () => {
+    const { server, realm, other } = await world({ members: 10 }, { members: 30 });
+    await operator.planServer(server, monthly(1, { automanage_licenses: true }));
+    const said = async (): Promise<[number, number]> => licenses((await operator.server(server)).billing);
+    assert.deepEqual(await said(), [40, 40]);
+    await rows(server, [auditRow(3, realm, { members: 15 })]);
+    assert.deepEqual(await said(), [45, 45]);
+    await rows(server, [auditRow(4, other, { members: 5 })]);
+    assert.deepEqual(await said(), [45, 20]);
+  });
+
+  test('that are managed by hand stay', async () => {
+    const { server, realm } = await world({ members: 10 });
+    await operator.planRealm(realm, monthly(1, { automanage_licenses: false, licenses: 12 }));
+    await rows(server, [auditRow(3, realm, { members: 15 })]);
+    assert.deepEqual(licenses((await operator.realm(realm)).billing), [12, 12]);
+  });
 });
 
 test('what is known of a server ages, and its plans do not', () =>
@@ -396,9 +460,18 @@ describe('a push is counted', () => {
   test('for each server and realm by itself', async () => {
     const [one, two] = [await equipped(1, 0), await equipped(2, 0)];
     assert.equal((await one.server.notify(one.user, { realm_uuid: one.realm.uuid })).status, 200);
-    assert.equal((await one.server.notify(one.user, { realm_uuid: one.other.uuid })).status, 200);
     assert.equal((await two.server.notify(two.user, { realm_uuid: two.realm.uuid })).status, 200);
-    assert.deepEqual([await tallies(one), await tallies({ server: one.server, realm: one.other })], [[[2, 2], [1, 1]], [[2, 2], [1, 1]]]);
+    assert.deepEqual([await tallies(one), await tallies({ server: one.server, realm: one.other })], [[[1, 1], [1, 1]], [[1, 1], [0, 0]]]);
     assert.deepEqual(await tallies(two), [[2, 2], [2, 2]]);
+  });
+
+  test('for the realm of the request, wherever its device came from', async () => {
+    const made = await equipped(1, 0);
+    const elsewhere = { server: made.server, realm: made.other };
+    assert.equal((await made.server.addDevice('fcm', fcmToken(), made.user, { realm_uuid: made.realm.uuid })).status, 200);
+    assert.equal((await made.server.notify(made.user)).json.total_android_devices, 2);
+    assert.deepEqual(await tallies(made), [[2, 2], [0, 0]]);
+    assert.equal((await made.server.notify(made.user, { realm_uuid: made.other.uuid })).status, 200);
+    assert.deepEqual([await tallies(made), await tallies(elsewhere)], [[[4, 4], [0, 0]], [[4, 4], [2, 2]]]);
   });
 });
