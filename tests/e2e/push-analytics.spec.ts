@@ -7,7 +7,7 @@ import { assertRefused, assertRefusedSomehow, assertSuccess, BASE, Bouncer, OLD_
 import { form, newRealm } from './support/push/client.ts';
 import type { Fields, Realm, RemoteServer } from './support/push/client.ts';
 import {
-  ADMIN_SECRET, auditRow, EVENTS, FORWARDED, heads, hour, marks, Operator, OUT_OF_ORDER, PROPERTIES, pythonJson, realmCount, realmRow, RECEIVED,
+  ADMIN_SECRET, auditRow, EVENTS, FORWARDED, heads, hour, marks, MESSAGES, Operator, OUT_OF_ORDER, PROPERTIES, pythonJson, realmCount, realmRow, RECEIVED,
   reportOnly, serverCount, systemBotRealm, UNKEPT, upload, uploaded, uploadFields,
 } from './support/push/upload.ts';
 import type { Answer } from './support/service.ts';
@@ -250,13 +250,6 @@ describe('a realm', () => {
     assert.deepEqual(await operator.realms(server), []);
   });
 
-  test('has a UUID of version 4', async () => {
-    const server = await bouncer.server();
-    const others = ['c232ab00-9414-11ec-b3c8-9f6bdeced846', '00000000-0000-0000-0000-000000000000', '017f22e2-79b0-7cc3-98c4-dc0c0c07398f'];
-    for (const uuid of others) assertRefusedSomehow(await upload(server, { realms: [realmRow(newRealm(), { uuid })] }), 400);
-    assert.deepEqual(await operator.realms(server), []);
-  });
-
   test('misses nothing that is needed', async () => {
     const server = await bouncer.server();
     for (const member of ['id', 'host', 'url', 'date_created', 'deactivated', 'uuid', 'uuid_owner_secret']) {
@@ -436,5 +429,24 @@ describe('a server', () => {
     await uploaded(thief, { realm_counts: [realmCount(1, realm, { value: 666 })], realmauditlog_rows: [auditRow(1, realm, { members: 999 })] });
     assert.deepEqual(await operator.everything(server, [realm]), before, 'numbers of realms mean something on their own server only');
     assert.deepEqual((await reportOnly(server, [realmRow(realm)])).json.realms, { [realm.uuid]: CAN_PUSH });
+  });
+
+  test('reads what it has sent, of itself and of its realms, by time', async () => {
+    const [{ server, realm }, other] = [await made(), await made()];
+    const counts = [6, 5, 4, 3, 2, 1];
+    await uploaded(server, {
+      realm_counts: counts.map((n, i) => realmCount(i + 1, realm, { end_time: hour(n), value: n })),
+      installation_counts: counts.map((n, i) => serverCount(i + 1, { end_time: hour(n), value: 10 * n })),
+    });
+    const range = `from=${hour(5) - 1}&to=${hour(2) + 1}`;
+    const read = async (who: RemoteServer, more: string): Promise<Answer> => who.form(`server/counts?property=${MESSAGES}&${range}${more}`, {}, 'GET');
+    const values = (answer: Answer): number[] => answer.json.rows.map((row: { value: number }) => row.value);
+    assert.deepEqual(values(await read(server, '')), [50, 40, 30, 20]);
+    assert.deepEqual(values(await read(server, `&realm_uuid=${realm.uuid}`)), [5, 4, 3, 2]);
+    assert.deepEqual(values(await read(other.server, '')), []);
+    assert.equal((await read(other.server, `&realm_uuid=${realm.uuid}`)).status, 403);
+    for (const [path, expected] of [[`servers/${server.uuid}`, [50, 40, 30, 20]], [`realms/${realm.uuid}`, [5, 4, 3, 2]]] as const) {
+      assert.deepEqual(values(await operator.ask('GET', `${path}/counts?property=${MESSAGES}&${range}`)), expected);
+    }
   });
 });

@@ -24,8 +24,10 @@ export const FORWARDED = 'mobile_pushes_forwarded::day';
 export const EVENTS = [101, 102, 103, 104, 105, 201, 202, 229, 725];
 
 const HOUR = 3600;
-/** A full hour of the last days; every number another. Units: seconds since 1970. */
-export const hour = (n: number): number => Math.floor(Date.now() / 1000 / HOUR) * HOUR - n * HOUR;
+/** The same for a whole run, also when the hour ends meanwhile. */
+const THIS_HOUR = Math.floor(Date.now() / 1000 / HOUR) * HOUR;
+/** A full hour before now; every number another. Units: seconds since 1970. */
+export const hour = (n: number): number => THIS_HOUR - n * HOUR;
 
 /** Members that are floats to a real server: they keep their point. */
 const FLOATS = ['end_time', 'event_time', 'date_created'];
