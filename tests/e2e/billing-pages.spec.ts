@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { assertRefused, assertRefusedSomehow, assertSuccess, Bouncer, FOREIGN_REALM, report, withBouncer } from './support/push/bouncer.ts';
+import { assertRefused, assertRefusedSomehow, assertStranger, assertSuccess, BASE, Bouncer, FOREIGN_REALM, report, withBouncer } from './support/push/bouncer.ts';
 import { Browser } from './support/push/browser.ts';
 import { newRealm, reported } from './support/push/client.ts';
 import type { Fields } from './support/push/client.ts';
@@ -42,6 +42,17 @@ describe('a link for an owner', () => {
       remote_server_uuid: owner.server.uuid, remote_realm_uuid: owner.realm.uuid, remote_billing_user_id: null,
       authenticated_at: identity.authenticated_at, uri_scheme: 'https://', next_page: 'sponsorship',
     });
+  });
+
+  test('is given to nobody else, and to no other method', async () => {
+    const owner = await RealmOwner.fresh(bouncer);
+    const path = `${BASE}/server/billing`;
+    assertStranger(await bouncer.service.post(path, ''), 'Missing authorization header for basic auth');
+    const get = await bouncer.service.get(path, { headers: owner.server.headers });
+    assert.deepEqual([get.status, get.json], [405, { result: 'error', msg: 'Method Not Allowed', allowed_methods: ['POST'] }]);
+    const answer = await owner.askAccess({ extra: '1', server_uuid: owner.server.uuid });
+    assert.deepEqual(answer.json.ignored_parameters_unsupported, ['extra', 'server_uuid'], answer.text);
+    assert.match(String(answer.headers['cache-control']), /no-store/);
   });
 
   test('waits for the organization to be reported', async () => {
