@@ -230,6 +230,29 @@ describe('an owner of an organization', () => {
       }
     }));
 
+  test('whose time is over is sent back to where the way began, by a form', () =>
+    visiting(chromium, {}, async (page) => {
+      const owner = await RealmOwner.fresh(bouncer, { host: home.host });
+      await operator.plan(owner.realm, PAID);
+      await page.goto(url(await owner.access({ uri_scheme: 'http://' })));
+      await page.getByLabel('E-mail').fill(owner.email);
+      await page.getByRole('button', { name: 'Send link' }).click();
+      await page.goto(url(await owner.link()));
+      await page.getByLabel('I accept the Terms of Service').check();
+      await page.getByRole('button', { name: 'Continue' }).click();
+      await page.waitForURL(url(owner.path('billing')));
+      await bouncer.ahead(2 * HOUR + 60_000);
+      try {
+        // At once, or by one link: a policy on forms must not be in the way.
+        const back = `${home.url}/self-hosted-billing/?next_page=billing`;
+        await press(page, 'End with this period');
+        if (page.url() !== back) await page.locator(`a[href="${back}"]`).click();
+        await page.waitForURL(back);
+      } finally {
+        await bouncer.ahead(0);
+      }
+    }));
+
   test('is not framed by another site', async () => {
     const visit = await chromium.visit();
     home.pages.set('/frame', { status: 200, headers: { 'content-type': 'text/html' }, body: `<!doctype html><title>x</title><iframe src="${url('/serverlogin/')}"></iframe>` });

@@ -337,6 +337,18 @@ describe('who has signed in', () => {
     });
   });
 
+  test('whose time is over is sent back by a form as by a link', async () => {
+    const owner = await RealmOwner.signedIn(bouncer);
+    const form = (await owner.browser.get(owner.path('upgrade'))).form({ to: owner.path('upgrade') });
+    await later(2 * HOUR + 60_000, async () => {
+      const late = await owner.browser.submit(form);
+      const back = `https://${owner.realm.host}/self-hosted-billing/?next_page=upgrade`;
+      // A page with that link will do: a form's policy would keep a browser from following it elsewhere.
+      if (late.status === 302) assert.equal(late.location, back);
+      else assert.deepEqual([late.status, late.links()], [401, [back]]);
+    });
+  });
+
   test('has two hours from the link on, not from the last form', async () => {
     const owner = await RealmOwner.signedIn(bouncer);
     const path = await owner.access();

@@ -178,8 +178,7 @@ describe('a JSON request', () => {
     owner.browser.cookies.clear();
     for (const [method, what] of [['PATCH', 'plan'], ['POST', 'sponsorship'], ['POST', 'upgrade']] as const) {
       const answer = await owner.rawApi(method, what, { status: '2' });
-      assert.equal(answer.status, 401);
-      assert.equal(answer.json.msg, 'User not authenticated');
+      assert.deepEqual([answer.status, answer.json.msg], [401, 'User not authenticated']);
     }
   });
 

@@ -204,6 +204,7 @@ describe('the way out', () => {
       assert.ok(again.form({ field: 'confirmed' }));
     }
     assertSuccess(await owner.server.removeAllDevices({ server_uuid: undefined, user_id: 1 }));
+    const elsewhere = owner.browser.copy();
     const done = await owner.browser.submit(form, { confirmed: 'true' });
     assert.ok([200, 302, 303].includes(done.status), done.answer.text);
     const last = done.status === 200 ? done : await owner.browser.follow(done);
@@ -215,8 +216,10 @@ describe('the way out', () => {
     assert.equal(rows.length, 1);
     assertSuccess(await (await bouncer.server(owner.server.hostname)).removeAllDevices({ server_uuid: undefined, user_id: 1 }));
     for (const path of [owner.path('plans'), owner.path('deactivate')]) {
-      const gone = await owner.browser.get(path);
+      refused(await owner.browser.get(path), 401);
+      const gone = await elsewhere.get(path);
       assert.ok(gone.status >= 400 && gone.status < 500, `${gone.status}`);
+      assert.deepEqual(gone.alerts, ['Registration is deactivated']);
     }
     assert.ok((await owner.browser.get(await owner.link())).status >= 400);
   });
