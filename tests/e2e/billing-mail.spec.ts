@@ -8,7 +8,7 @@ import type { Bouncer } from './support/push/bouncer.ts';
 import { Browser } from './support/push/browser.ts';
 import { Fake, json } from './support/push/fake.ts';
 import type { Reply, Seen } from './support/push/fake.ts';
-import { linkIn, RealmOwner, ServerOwner } from './support/push/owners.ts';
+import { linkIn, OPERATOR, Operator, RealmOwner, ServerOwner } from './support/push/owners.ts';
 import { until } from './support/service.ts';
 import type { Settings } from './support/service.ts';
 
@@ -132,6 +132,22 @@ describe('a letter', { concurrency: 3 }, () => {
         assert.equal((await owner.browser.get(owner.path('plans'))).status, 200);
       }
     }));
+
+  test('is not sent any more for a server that was forgotten', () =>
+    withPost(async (bouncer, post) => {
+      post.always({ status: 503 });
+      const [gone, kept] = [await ServerOwner.fresh(bouncer), await ServerOwner.fresh(bouncer)];
+      await gone.askLetter();
+      await post.until(1);
+      await new Operator(bouncer).ask('DELETE', `servers/${gone.server.uuid}`);
+      await kept.askLetter();
+      await post.until(2);
+      post.calm();
+      // It was tried after the other for the first time, and so for the second.
+      await arrived(post, kept, 90_000);
+      assert.deepEqual(post.to(gone.email), []);
+      assert.equal(post.seen.filter((seen) => json(seen).to === gone.email).length, 1);
+    }, { ADMIN_SECRET: OPERATOR }));
 
   test('outlives the process in development, too', () =>
     withBouncer({}, async (bouncer) => {
