@@ -96,6 +96,26 @@ describe('a link for an owner', () => {
     assertRefusedSomehow(await owner.askAccess({ user: { uuid: 'nobody', email: 'a@zulip.test', full_name: 'A' } }), 400);
   });
 
+  test('is not given to a user whose UUID is not of version 4', async () => {
+    const owner = await RealmOwner.fresh(bouncer);
+    for (const uuid of ['00000000-0000-0000-0000-000000000000', '9c858901-8a57-1791-81fe-4c455b099bc9']) {
+      assertRefusedSomehow(await owner.askAccess({ user: { uuid, email: owner.email, full_name: 'A' } }), 400);
+    }
+  });
+
+  test('is given for a whole realm, as an upload has it', async () => {
+    const owner = await RealmOwner.fresh(bouncer);
+    const wrong: [Fields, string][] = [
+      [{ host: undefined }, 'realm["host"] field is missing: Field required'],
+      [{ id: 'one' }, 'realm["id"] is not an integer'],
+      [{ name: 7 }, 'realm["name"] is not a string'],
+      [{ org_type: 7 }, 'Invalid realm["org_type"]: Value error, Not a valid org_type value'],
+    ];
+    for (const [change, msg] of wrong) {
+      assertRefused(await owner.askAccess({ realm: { ...reported(owner.realm), ...change } }), 400, 'BAD_REQUEST', msg);
+    }
+  });
+
   test('works for two hours', async () => {
     const owner = await RealmOwner.fresh(bouncer);
     const path = await owner.access();

@@ -178,7 +178,7 @@ describe('a JSON request', () => {
     owner.browser.cookies.clear();
     for (const [method, what] of [['PATCH', 'plan'], ['POST', 'sponsorship'], ['POST', 'upgrade']] as const) {
       const answer = await owner.rawApi(method, what, { status: '2' });
-      assert.deepEqual([answer.status, answer.json.msg], [401, 'User not authenticated']);
+      assertRefused(answer, 401, 'REMOTE_BILLING_UNAUTHENTICATED_USER', 'User not authenticated');
     }
   });
 
@@ -273,5 +273,17 @@ describe('an upgrade', () => {
       assertRefusedSomehow(await owner.api('POST', 'upgrade', { ...WISH, ...change }), 400);
     }
     assert.deepEqual(await operator.audit(owner.realm), []);
+  });
+
+  test('is for as many licenses as its tier has at least', async () => {
+    const owner = await RealmOwner.signedIn(bouncer);
+    const form = (await owner.browser.get(owner.path('upgrade'))).form({ to: owner.path('upgrade') });
+    for (const [tier, few, enough] of [['104', '24', '25'], ['103', '5', '6']] as const) {
+      const wish = { tier, schedule: '1', license_management: 'manual' };
+      const refused = await owner.browser.submit(form, { ...wish, licenses: few });
+      assert.deepEqual([refused.status, refused.alerts.length], [400, 1]);
+      assertRefusedSomehow(await owner.api('POST', 'upgrade', { ...wish, licenses: few }), 400);
+      assertSuccess(await owner.api('POST', 'upgrade', { ...wish, licenses: enough }));
+    }
   });
 });

@@ -214,6 +214,7 @@ describe('the way out', () => {
     assertStranger(await owner.server.removeAllDevices({ user_id: 1 }), DEACTIVATED);
     const rows = await operator.audit(owner.server, 10201);
     assert.equal(rows.length, 1);
+    assert.equal(rows[0].actor, `owner:${owner.email}`, 'the audit says who it was');
     assertSuccess(await (await bouncer.server(owner.server.hostname)).removeAllDevices({ server_uuid: undefined, user_id: 1 }));
     for (const path of [owner.path('plans'), owner.path('deactivate')]) {
       refused(await owner.browser.get(path), 401);
