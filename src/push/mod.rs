@@ -66,6 +66,7 @@ pub mod realm;
 pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
+pub mod retention;
 pub mod role;
 pub mod sealed;
 pub mod sealed_device;
