@@ -150,6 +150,28 @@ fn a_row_from_the_future_freezes_no_ledger_and_counts_when_its_time_has_come() {
     assert_eq!(ledger(&world, REALM), (70, 70, 0), "an upload without rows tells what has come true");
 }
 
+#[test]
+fn a_row_from_the_future_is_no_entry_from_the_future() {
+    let mut world = paying();
+    let ahead = i64::try_from(3 * HOUR).unwrap();
+    let rows = [people(&world, 1, 0, 3, 0)];
+    tell(&mut world, &rows);
+    // More licenses than people, so that the next row changes the ledger whatever it tells of.
+    set_plan(&mut world, Op::OperatorRealmPlan, REALM, &json!({ "plan": { "tier": 104 } }));
+    set_plan(&mut world, Op::OperatorRealmPlan, OTHER, &json!({ "plan": { "tier": 104, "licenses": 30 } }));
+    let plan = ledger(&world, OTHER);
+    world.wait(HOUR);
+    let rows = [people(&world, 2, 0, 60, ahead), people(&world, 3, 1, 60, ahead)];
+    tell(&mut world, &rows);
+    assert_eq!(ledger(&world, REALM), (25, 3, 0));
+    let (licenses, next, at) = ledger(&world, OTHER);
+    assert_eq!((licenses, next, at), (plan.0, plan.1, -i64::try_from(HOUR).unwrap()), "nobody is known yet");
+    world.wait(HOUR);
+    let rows = [people(&world, 4, 0, 44, -1_000), people(&world, 5, 1, 44, -1_000)];
+    tell(&mut world, &rows);
+    assert_eq!((ledger(&world, REALM), ledger(&world, OTHER)), ((44, 44, -1_000), (44, 44, -1_000)));
+}
+
 fn notify(world: &mut World) -> waystation::kernel::reply::Reply {
     let mut body = notification(1);
     body["realm_uuid"] = json!(REALM);

@@ -225,6 +225,23 @@ fn the_table_that_takes_most_gives_way_first() {
 }
 
 #[test]
+fn of_two_tables_of_the_same_size_one_gives_no_more_than_must() {
+    let mut world = world();
+    let now = seconds(&world);
+    let counts: Vec<Value> = (1..=50).map(|id| count(id, now - 90_000 + id)).collect();
+    world.limit(Limits { kept_bytes: 90 * COUNT_ROW_BYTES, ..Limits::default() });
+    let call = upload(UUID_A, &[("realm_counts", json!(counts)), ("installation_counts", json!(counts))]);
+    accepted(&world.send(&call));
+    world.wait(60_000);
+    assert_eq!(ids(&world, Table::RealmCounts).len() + ids(&world, Table::InstallationCounts).len(), 90);
+    // What is too old goes anyway, and counts.
+    let old: Vec<Value> = (51..=60).map(|id| count(id, now - 500 * 86_400 + id)).collect();
+    accepted(&world.send(&upload(UUID_A, &[("realm_counts", json!(old))])));
+    world.wait(60_000);
+    assert_eq!(ids(&world, Table::RealmCounts).len() + ids(&world, Table::InstallationCounts).len(), 90);
+}
+
+#[test]
 fn a_day_takes_so_many_bytes() {
     let mut world = world();
     let now = seconds(&world);

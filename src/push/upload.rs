@@ -274,7 +274,10 @@ pub fn count_people(
         let people = billed(&newest);
         all = all.saturating_sub(before).saturating_add(people);
         changed.insert(realm, newest);
-        told.push(Told { realm, at, people, all });
+        // As long as all that is known is still to come, nothing is told: that is not the same as nobody.
+        if newest.past.is_some() {
+            told.push(Told { realm, at, people, all });
+        }
     };
     for (_, realm, newest) in come {
         note(realm, now, newest, &mut known);

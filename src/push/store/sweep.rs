@@ -1,6 +1,8 @@
 //! What is forgotten of uploads and of our own counts: by age, by rows, by bytes. The oldest rows go, in the order of their
 //! own times and not of their upload.
 
+use std::collections::BTreeMap;
+
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
@@ -86,17 +88,24 @@ fn total(shelves: &[Shelf]) -> u64 {
 pub(in crate::push) fn sweep(sql: &dyn Sql, before: Timestamp, limits: &Limits) -> Result<Sweep, Fault> {
     let mut sweep = Sweep::default();
     let shelves = load_shelves(sql)?;
-    let over = total(&shelves).saturating_sub(limits.kept_bytes);
-    let heaviest = shelves.iter().map(|shelf| shelf.bytes).max().filter(|_| over > 0);
-    for shelf in &shelves {
-        let old = count_old(sql, shelf.table, before, limits.swept_rows)?;
-        let excess = shelf.rows.saturating_sub(limits.rows(shelf.table));
-        let heavy = if heaviest == Some(shelf.bytes) { rows_of(sql, shelf.table, over, limits)? } else { 0 };
-        let gone = old.max(excess).max(heavy).min(limits.swept_rows);
-        if gone > 0 {
-            sweep.batch.extend(remove(shelf.table, gone));
+    let mut gone = BTreeMap::new();
+    for Shelf { table, rows, .. } in &shelves {
+        let old = count_old(sql, *table, before, limits.swept_rows)?;
+        let excess = rows.saturating_sub(limits.rows(*table)).min(limits.swept_rows);
+        gone.insert(*table, old.max(excess));
+    }
+    if let Some(heaviest) = shelves.iter().max_by_key(|shelf| shelf.bytes) {
+        let others = gone.iter().filter(|(table, _)| **table != heaviest.table);
+        let freed = others.map(|(table, rows)| taken(*table, *rows, 0)).fold(0, u64::saturating_add);
+        let over = total(&shelves).saturating_sub(limits.kept_bytes).saturating_sub(freed);
+        let heavy = rows_of(sql, heaviest.table, over, limits)?;
+        gone.entry(heaviest.table).and_modify(|rows| *rows = heavy.max(*rows));
+    }
+    for (table, rows) in gone {
+        if rows > 0 {
+            sweep.batch.extend(remove(table, rows));
         }
-        sweep.note(gone, limits);
+        sweep.note(rows, limits);
     }
     let params = || vec![before.into(), limits.swept_rows.into()];
     let found = super::count(&sql.read(Statement::new(OLD_OWN, params()))?)?;
@@ -125,10 +134,10 @@ fn count_old(sql: &dyn Sql, table: Table, before: Timestamp, limit: u64) -> Resu
     super::count(&sql.read(Statement::new(count, vec![before.into(), limit.into()]))?)
 }
 
-/// How many of a table's oldest rows take at least so many bytes.
+/// How many of a table's oldest rows take at least so many bytes, as far as one sweep goes.
 fn rows_of(sql: &dyn Sql, table: Table, bytes: u64, limits: &Limits) -> Result<u64, Fault> {
-    if table != Table::AuditRows {
-        return Ok(bytes.div_ceil(COUNT_ROW_BYTES));
+    if bytes == 0 || table != Table::AuditRows {
+        return Ok(bytes.div_ceil(COUNT_ROW_BYTES).min(limits.swept_rows));
     }
     let (mut rows, mut freed) = (0, 0_u64);
     for row in sql.read(Statement::new(EXTRA_BYTES, vec![limits.swept_rows.into()]))? {

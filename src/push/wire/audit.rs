@@ -164,7 +164,7 @@ mod tests {
             Extra::Malformed => panic!("refused"),
         };
         let roles = r#""10":{"11":{"400":7}}"#;
-        let short = format!(r#"{{"a":"{}",{roles}}}"#, &padding[..EXTRA_BYTES_MAX - roles.len() - 9]);
+        let short = format!(r#"{{"a":"{}",{roles}}}"#, "x".repeat(EXTRA_BYTES_MAX - roles.len() - 9));
         assert_eq!(short.len(), EXTRA_BYTES_MAX);
         assert_eq!(kept(&short), (short.clone(), Some(7)));
         let long = format!(r#"{{"a":"{padding}","2":600,"1":400,{roles}}}"#);
