@@ -32,6 +32,7 @@ use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
 use super::registration::Registered;
+use super::retention::Limits;
 use super::role::needed;
 use super::sealed_device::EXPIRED_KEPT_MS;
 use super::store;
@@ -121,6 +122,7 @@ pub struct RemoteServer {
     chores: Chores,
     desk: BillingDesk,
     sweep_at: Option<Timestamp>,
+    limits: Limits,
 }
 
 impl RemoteServer {
@@ -133,6 +135,13 @@ impl RemoteServer {
         now: Timestamp,
         _restored: Vec<Restored>,
     ) -> Result<Self, Fault> {
+        Self::load_within(settings, sql, now, Limits::default())
+    }
+
+    /// The same with other limits than the service's.
+    ///
+    /// Errors: as [`Self::load`].
+    pub fn load_within(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, limits: Limits) -> Result<Self, Fault> {
         let rate = settings.push.rate_limit;
         let schema = if schema_version(sql)? == 0 { Schema::Absent } else { Schema::Present };
         let is_there = schema == Schema::Present;
@@ -152,11 +161,12 @@ impl RemoteServer {
             chores: Chores::default(),
             desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
+            limits,
             settings,
         };
         if is_there {
             object.refresh(sql, now)?;
-            object.chores.refresh_sweep(sql, now)?;
+            object.chores.refresh_sweep(sql, now, &limits)?;
             object.refresh_desk(sql)?;
         }
         Ok(object)
@@ -467,7 +477,7 @@ impl Object for RemoteServer {
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
         self.refresh_desk(turn.sql)?;
-        self.chores.refresh_sweep(turn.sql, sweep_from)?;
+        self.chores.refresh_sweep(turn.sql, sweep_from, &self.limits)?;
         self.answer_ripe(turn)
     }
 

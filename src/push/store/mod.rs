@@ -11,6 +11,7 @@ pub(super) mod queue;
 pub(super) mod realms;
 pub(super) mod sealed;
 pub(super) mod server;
+pub(super) mod sweep;
 pub mod uploads;
 
 use crate::kernel::fault::Fault;
