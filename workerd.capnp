@@ -117,7 +117,6 @@ const waystation :Workerd.Worker = (
     (name = "BILLING_TERMS_URL", fromEnvironment = "BILLING_TERMS_URL"),
     (name = "MAIL_WEBHOOK_URL", fromEnvironment = "MAIL_WEBHOOK_URL"),
     (name = "PUSH_BILLING_WEBHOOK_URL", fromEnvironment = "PUSH_BILLING_WEBHOOK_URL"),
-    (name = "PUSH_BILLING_PAGES_URL", fromEnvironment = "PUSH_BILLING_PAGES_URL"),
     (name = "FLEET_HEARTBEAT_MS", fromEnvironment = "FLEET_HEARTBEAT_MS"),
   ],
 );

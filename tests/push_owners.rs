@@ -122,6 +122,13 @@ fn an_owner_signs_in_and_changes_the_plan_that_an_operator_has_made() {
     assert_eq!((done.status, body(&done)["result"].as_str()), (200, Some("success")), "{}", done.body);
     let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]);
     assert!(shown.body.contains("Basic") && shown.body.contains("Ends with this billing period"), "{}", shown.body);
+    for (form, sentence) in [
+        ([("status", "2")].as_slice(), "The plan's status does not allow this change"),
+        ([("licenses", "5")].as_slice(), "The plan's status does not allow this change"),
+    ] {
+        let refused = owner.send(&mut world, O::BillingRealmPlan, &[REALM], form);
+        assert_eq!(body(&refused)["msg"], sentence);
+    }
     let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
     assert!(audit.contains("owner:owner@chat.example.org"), "{audit}");
 }

@@ -16,7 +16,6 @@
 //!
 //! Source: sections 1.16, 2.5, 3.9 and 3.10 of the dialect.
 
-pub mod adoption;
 pub mod change;
 pub mod customer;
 pub mod identity;
@@ -31,8 +30,8 @@ pub mod user;
 mod wire;
 
 pub use object::{
-    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
-    handles, permit, purge,
+    Adopted, BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work,
+    deactivation_link, handles, permit, public_base, purge,
 };
 
 use crate::kernel::code::ErrorCode;

@@ -144,7 +144,8 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Step, Problem
 
 /// What the browser sent beside, for those that sign in by it or make links.
 fn browser(head: &Head, route: &Route) -> Option<Browser> {
-    let is_asked_for = route.to == To::Room(Room::Billing) || route.operation == Operation::PushBilling;
+    let makes_links = matches!(route.operation, Operation::PushBilling | Operation::OperatorDeactivationLink);
+    let is_asked_for = route.to == To::Room(Room::Billing) || makes_links;
     is_asked_for.then(|| Browser { base: head.base.clone(), cookie: head.cookie.clone(), origin: head.origin.clone() })
 }
 

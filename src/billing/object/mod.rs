@@ -15,8 +15,9 @@ mod server;
 
 use std::rc::Rc;
 
-pub use books::{Books, BooksStop, Entered};
+pub use books::{Adopted, Books, BooksStop, Entered};
 pub use counter::permit;
+pub use event::public_base;
 pub use hand_off::HandOff;
 pub use server::deactivation_link;
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::analytics::{known_realm, note};
 use super::learn::{Halt, Learned};
 use super::{RemoteServer, accounts};
+use crate::billing;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Principal, Turn};
 use crate::kernel::operation::Operation;
@@ -25,12 +26,10 @@ use crate::push::store::counts::{Point, SERVER, Window};
 use crate::push::store::realms::RealmRow;
 use crate::push::store::{self, counts, operations, plans, realms, uploads};
 use crate::push::tier::Tier;
+use crate::push::upload::Table;
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire, Query, seconds};
+use crate::push::wire::operator::{self as wire, PAGE_MAX, Query, seconds};
 use crate::push::wire::service::{Name, NameKind};
-
-/// Points of a series in one answer.
-const POINTS_MAX: u64 = 1_000;
 
 /// The operator who calls, if they may do what they ask for.
 ///
@@ -58,7 +57,8 @@ impl RemoteServer {
             Operation::OperatorServerCounts => show_counts(turn.sql, turn.now, call, None),
             Operation::OperatorServerTokens => show_tokens(turn.sql, call),
             Operation::OperatorServerInvoices => show_invoices(turn.sql, call, ""),
-            Operation::OperatorExport => self.export(turn, &server),
+            Operation::OperatorExport => Self::export(turn, call, &server),
+            Operation::OperatorDeactivationLink => self.mint_link(turn, call, &server, &actor),
             Operation::OperatorDeactivate => self.switch_off(turn, call, server, &actor),
             Operation::OperatorReactivate => self.switch_on(turn, call, server, &actor, learned),
             Operation::OperatorRotate => self.rotate(turn, server, &actor),
@@ -96,24 +96,66 @@ impl RemoteServer {
         Ok(wire::answer(&value))
     }
 
-    /// All of an account in one document: the registration, organizations, plans.
-    fn export(&self, turn: &Turn<'_>, server: &Registered) -> Result<Reply, Halt> {
+    /// An account with its organizations and their plans, by pages of these. What is longer than that has pages of its own:
+    /// audits, counts, tokens, invoices. How much there is of each stands in the document.
+    fn export(turn: &Turn<'_>, call: &Call, server: &Registered) -> Result<Reply, Halt> {
         let sql = turn.sql;
-        let rows = realms::load_page(sql, 0, POINTS_MAX)?;
-        let total = realms::count(sql)?;
-        let realms: Result<Vec<Value>, Fault> = rows.into_iter().map(|row| realm_value(sql, row, None)).collect();
-        let plans: Vec<Value> = plans::load_all_live(sql)?
-            .iter()
-            .map(|(key, live)| json!({ "realm": key, "billing": wire::plan_of(None, Some(live)) }))
-            .collect();
+        let query = Query::of(call);
+        let limit = query.limit_or(PAGE_MAX)?;
+        let rows = realms::load_page(sql, query.after()?, limit)?;
+        let entry = |row: RealmRow| {
+            let billing = billing_value(sql, row.uuid.as_str())?;
+            let mut value = realm_value(sql, row, None)?;
+            if let Some(members) = value.as_object_mut() {
+                members.insert(String::from("billing"), billing);
+            }
+            Ok::<_, Fault>(value)
+        };
+        let (entries, next) = wire::cut(rows, limit, |row| Value::from(row.realm_id), entry)?;
+        let kept = |table| uploads::load_kept(sql, table).map(|kept| kept.stored.saturating_sub(kept.removed));
         let body = json!({
             "exported_at": seconds(turn.now),
             "server": server_value(sql, server)?,
-            "realms": realms?,
-            "realms_total": total,
-            "plans": plans,
+            "realms": entries,
+            "realms_total": realms::count(sql)?,
+            "uploaded_rows": {
+                "realm_counts": kept(Table::RealmCounts)?,
+                "installation_counts": kept(Table::InstallationCounts)?,
+                "audit": kept(Table::AuditRows)?,
+            },
+            "next": next,
         });
         Ok(wire::once(&body))
+    }
+
+    /// A link for the server's contact, for an operator to send.
+    fn mint_link(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: &Call,
+        server: &Registered,
+        actor: &Actor,
+    ) -> Result<Reply, Halt> {
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
+        if server.state == State::Deactivated {
+            return Err(OperationError::AlreadyDeactivated.into());
+        }
+        let reason = wire::parse_reason(&call.body)?;
+        let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default());
+        let made = billing::deactivation_link(
+            &self.settings,
+            &mut *turn.entropy,
+            turn.now,
+            &base,
+            &server.uuid,
+            &server.email,
+        );
+        let (url, statement) = made.ok_or(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" })?;
+        self.commit(turn, vec![statement, note(&because(Event::LinkMinted, reason), actor, turn.now)])?;
+        self.refresh_desk(turn.sql)?;
+        Ok(wire::once(&json!({ "url": url })))
     }
 
     fn switch_off(
@@ -189,8 +231,7 @@ impl RemoteServer {
         accounts::change(turn.sql, turn.now, scope, &change, actor, &mut batch)?;
         self.tell_of_plan(turn, &key, &mut batch);
         self.commit(turn, batch)?;
-        let (customer, live) = (plans::load_customer(turn.sql, &key)?, plans::load_live(turn.sql, &key)?);
-        let mut body = wire::plan_of(customer.as_ref(), live.as_ref());
+        let mut body = billing_value(turn.sql, &key)?;
         if let Some(members) = body.as_object_mut() {
             let plan_type = accounts::plan_type(turn.sql, &key)?;
             members.insert(String::from("plan_type"), Value::from(plan_type.number()));
@@ -234,6 +275,11 @@ fn because(event: Event, reason: Option<String>) -> Entry {
     Entry { scope: Scope::Server, event, change }
 }
 
+/// An account's customer and plan.
+fn billing_value(sql: &dyn Sql, key: &str) -> Result<Value, Fault> {
+    Ok(wire::plan_of(plans::load_customer(sql, key)?.as_ref(), plans::load_live(sql, key)?.as_ref()))
+}
+
 fn permission_value(permission: &Permission) -> Value {
     json!({
         "can_push": permission.can_push == Push::Allowed,
@@ -247,7 +293,7 @@ fn server_value(sql: &dyn Sql, server: &Registered) -> Result<Value, Fault> {
     let uploaded = uploads::load_uploads(sql)?;
     let (devices, sealed) = store::device::counts(sql)?;
     let (last_updated, org_type) = operations::load_last_updated(sql)?;
-    let (customer, live) = (plans::load_customer(sql, "")?, plans::load_live(sql, "")?);
+    let billing = billing_value(sql, "")?;
     Ok(json!({
         "uuid": server.uuid.as_str(),
         "hostname": server.hostname,
@@ -266,17 +312,14 @@ fn server_value(sql: &dyn Sql, server: &Registered) -> Result<Value, Fault> {
         "realms": realms::count(sql)?,
         "legacy_tokens": devices,
         "e2ee_devices": sealed,
-        "billing": wire::plan_of(customer.as_ref(), live.as_ref()),
+        "billing": billing,
     }))
 }
 
 fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Permission>) -> Result<Value, Fault> {
     let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
     let billing = match permission {
-        Some(_) => {
-            let key = row.uuid.as_str();
-            wire::plan_of(plans::load_customer(sql, key)?.as_ref(), plans::load_live(sql, key)?.as_ref())
-        }
+        Some(_) => billing_value(sql, row.uuid.as_str())?,
         None => Value::Null,
     };
     let kept = row.clone();
@@ -314,9 +357,8 @@ fn show_realms(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let limit = query.limit()?;
     let rows = realms::load_page(sql, query.after()?, limit)?;
-    let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| Value::from(row.realm_id));
-    let entries: Result<Vec<Value>, Fault> = rows.into_iter().map(|row| realm_value(sql, row, None)).collect();
-    Ok(wire::page("realms", entries?, next))
+    let (entries, next) = wire::cut(rows, limit, |row| Value::from(row.realm_id), |row| realm_value(sql, row, None))?;
+    Ok(wire::page("realms", entries, next))
 }
 
 fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {
@@ -326,9 +368,8 @@ fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Re
         None => store::audit::load_server_page(sql, after, limit)?,
         Some(row) => store::audit::load_realm_page(sql, row.uuid.as_str(), row.number, after, limit)?,
     };
-    let next = lines.last().filter(|_| lines.len() as u64 == limit).map(|line| Value::from(line.audit_id));
-    let entry = |line: &store::audit::AuditLine| {
-        json!({
+    let entry = |line: store::audit::AuditLine| {
+        Ok::<_, Fault>(json!({
             "id": line.audit_id,
             "event_time": seconds(line.event_time),
             "backfilled": line.backfilled,
@@ -337,9 +378,10 @@ fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Re
             "actor": line.actor,
             "remote_id": line.remote_id,
             "realm_id": line.number,
-        })
+        }))
     };
-    Ok(wire::page("rows", lines.iter().map(entry).collect(), next))
+    let (entries, next) = wire::cut(lines, limit, |line| Value::from(line.audit_id), entry)?;
+    Ok(wire::page("rows", entries, next))
 }
 
 fn show_counts(sql: &dyn Sql, now: Timestamp, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {
@@ -367,7 +409,7 @@ pub(super) fn series(
             (Timestamp::from_millis(end), subgroup.to_owned())
         }
     };
-    let limit = query.number("limit")?.unwrap_or(POINTS_MAX).clamp(1, POINTS_MAX);
+    let limit = query.limit_or(PAGE_MAX)?;
     let window = Window { after, to, limit };
     let is_own = [Own::Received, Own::Forwarded].iter().any(|own| own.property() == property);
     let points: Vec<Point> = match (realm, is_own) {
@@ -398,7 +440,6 @@ fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let limit = query.limit()?;
     let lines = operations::load_tokens(sql, query.after()?, limit)?;
-    let names = operations::load_realm_names(sql)?;
     let next = lines.last().filter(|_| lines.len() as u64 == limit).map(|line| Value::from(line.device_id));
     let entry = |line: &operations::TokenLine| {
         json!({
@@ -408,7 +449,7 @@ fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
             "ios_app_id": line.ios_app_id,
             "user_id": line.user_id,
             "user_uuid": line.user_uuid,
-            "realm_uuid": line.realm_id.and_then(|realm_id| names.get(&realm_id)),
+            "realm_uuid": line.realm_uuid,
             "registered_at": seconds(line.registered_at),
         })
     };
@@ -416,9 +457,10 @@ fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
 }
 
 fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Reply, Halt> {
-    const HEADER: [&str; 10] = [
+    const HEADER: [&str; 11] = [
         "id",
         "realm_uuid",
+        "kind",
         "tier",
         "created_at",
         "period_start",
@@ -440,7 +482,8 @@ fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Reply, Halt> {
     match query.get("format") {
         Some("csv") => {
             let line = |row: &plans::InvoiceRow| {
-                let mut cells = vec![row.invoice_id.to_string(), row.realm_uuid.clone()];
+                let mut cells =
+                    vec![row.invoice_id.to_string(), row.realm_uuid.clone(), row.invoice.kind.word().to_owned()];
                 cells.extend(columns(row).iter().map(u64::to_string));
                 cells.push(String::from("usd"));
                 cells
@@ -450,7 +493,8 @@ fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Reply, Halt> {
         None | Some("json") => {
             let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| Value::from(row.invoice_id));
             let entry = |row: &plans::InvoiceRow| {
-                let mut values = vec![Value::from(row.invoice_id), Value::from(row.realm_uuid.as_str())];
+                let mut values =
+                    vec![row.invoice_id.into(), row.realm_uuid.as_str().into(), row.invoice.kind.word().into()];
                 values.extend(columns(row).into_iter().map(Value::from));
                 values.push(Value::from("usd"));
                 Value::Object(HEADER.iter().map(|name| (*name).to_owned()).zip(values).collect())
