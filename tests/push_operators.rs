@@ -71,10 +71,8 @@ fn token(world: &mut World, role: Role) -> String {
 }
 
 fn world() -> World {
-    let mut world = World::with(&[
-        ("PUSH_BILLING_KEY", SECRET),
-        ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
-    ]);
+    let mut world =
+        World::with(&[("PUSH_BILLING_KEY", SECRET), ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook")]);
     world.register(UUID_A);
     world.upload(UUID_A, &[REALM]);
     world.wait(10_000);
@@ -602,4 +600,195 @@ fn a_move_that_was_cut_off_half_way_is_finished_by_asking_again() {
     world.wait(10 * 60_000);
     assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (0, 1));
     assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 409, "it is there");
+}
+
+/// A browser that an operator's request is made at.
+fn at_base(call: Call) -> Call {
+    Call { browser: Some(Browser { base: String::from("https://push.example.org"), ..Browser::default() }), ..call }
+}
+
+#[test]
+fn an_operator_mints_a_link_with_which_the_contact_ends_the_registration() {
+    let mut world = world();
+    let mint = |world: &mut World, body: &Value| {
+        let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", body));
+        world.send(&Call { principal: Principal::Operator, ..call })
+    };
+    let made = mint(&mut world, &json!({ "reason": "asked by telephone" }));
+    assert_eq!((made.status, made.header("Cache-Control")), (200, Some("no-store")), "{}", made.body);
+    let url = body(&made)["url"].as_str().unwrap().to_owned();
+    let key = url.strip_prefix("https://push.example.org/serverlogin/do_confirm/").expect("a link of ours").to_owned();
+    assert!(!world.dump().iter().any(|line| line.contains(&key)), "the link itself is kept nowhere");
+    assert!(world.fetched.is_empty(), "the operator sends it");
+    let audit = read(&mut world, Op::OperatorServerAudit, UUID_A, "");
+    let last = audit["rows"].as_array().unwrap().last().unwrap();
+    assert_eq!((last["event_type"].as_i64(), last["actor"].as_str()), (Some(20_006), Some("operator:admin")));
+    assert_eq!(last["extra_data"]["reason"], "asked by telephone");
+    assert!(!audit.to_string().contains(&key));
+    let open = at_base(Call { params: vec![key], ..call(Op::BillingServerConfirm) });
+    let door = world.send(&open);
+    assert!(door.status == 200 && door.body.contains("admin@example.org"), "{}", door.body);
+    world.wait(DAY + 1);
+    assert_eq!(world.send(&open).status, 404, "for a day");
+    world.wait(DAY);
+    assert_eq!(world.rows(UUID_A, "billing_preregistration"), 0);
+
+    assert_eq!(mint(&mut world, &json!({ "surprise": 1 })).status, 400);
+    admin(&mut world, Op::OperatorDeactivate, UUID_A, "", &Value::Null);
+    let late = mint(&mut world, &Value::Null);
+    assert_eq!((late.status, body(&late)["detail"].as_str()), (409, Some("The server is deactivated already")));
+    admin(&mut world, Op::OperatorServerRemove, UUID_A, "", &Value::Null);
+    assert_eq!(mint(&mut world, &Value::Null).status, 409);
+    let mut keyless = World::with(&[("PUSH_TRANSFER_KEY", "-")]);
+    keyless.register(UUID_A);
+    assert_eq!(mint(&mut keyless, &Value::Null).status, 503);
+}
+
+#[test]
+fn a_deactivation_link_names_the_operators_host_where_one_is_set() {
+    let mut world = World::with(&[("BILLING_HOST", "selfhosting.example.org")]);
+    world.register(UUID_A);
+    let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", &Value::Null));
+    let made = world.send(&Call { principal: Principal::Operator, ..call });
+    let url = body(&made)["url"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("https://selfhosting.example.org/serverlogin/do_confirm/"), "{url}");
+}
+
+const LISTS: [(Op, &str, &str); 11] = [
+    (Op::OperatorServers, "", ""),
+    (Op::OperatorServerRealms, UUID_A, ""),
+    (Op::OperatorServerAudit, UUID_A, ""),
+    (Op::OperatorServerCounts, UUID_A, "&property=1day_actives::day"),
+    (Op::OperatorServerTokens, UUID_A, ""),
+    (Op::OperatorServerInvoices, UUID_A, ""),
+    (Op::OperatorExport, UUID_A, ""),
+    (Op::OperatorRealmAudit, REALM, ""),
+    (Op::OperatorRealmCounts, REALM, "&property=1day_actives::day"),
+    (Op::OperatorRealmInvoices, REALM, ""),
+    (Op::OperatorTokens, "", ""),
+];
+
+#[test]
+fn every_list_takes_at_most_two_hundred_at_once_and_refuses_what_is_no_cursor() {
+    let mut world = world();
+    for (operation, param, rest) in LISTS {
+        for (query, status) in [
+            ("", 200),
+            ("limit=1", 200),
+            ("limit=200", 200),
+            ("limit=0", 400),
+            ("limit=201", 400),
+            ("limit=-1", 400),
+            ("limit=x", 400),
+            ("limit=1.5", 400),
+            ("after=x", 400),
+            ("after=-1", 400),
+            ("after=99999999999999999999", 400),
+            ("after=x%27%3Bdrop", 400),
+        ] {
+            let query = format!("{query}{rest}");
+            let reply = admin(&mut world, operation, param, query.trim_start_matches('&'), &Value::Null);
+            assert_eq!(reply.status, status, "{operation:?} {query}: {}", reply.body);
+        }
+    }
+    let listed: Vec<Op> = LISTS.iter().map(|(operation, ..)| *operation).collect();
+    for route in ROUTES.iter().filter(|route| route.answers.iter().any(|answer| answer.schema == Some("OperatorPage")))
+    {
+        assert!(listed.contains(&route.operation), "{} is a list", route.template);
+    }
+}
+
+/// A server as large as one may be, without the time that its uploads would take.
+fn huge() -> World {
+    let world = world();
+    let fill = |sql: &'static str| Statement::plain(sql);
+    let batch = vec![
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM of WHERE n < 10000) INSERT INTO realm (uuid, \
+            host, name, owner_secret, created_at, last_updated, number) SELECT printf('%08x-0000-4000-8000-000000000000', \
+            n), 'host', 'name', zeroblob(32), n, n, n FROM of",
+        ),
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 500000) INSERT INTO device (kind, \
+            token, token_hash, user_id, realm_id, registered_at) SELECT 2, 'token', randomblob(32), n, n % 10000, n FROM of",
+        ),
+        fill("INSERT OR REPLACE INTO tally VALUES (1, 500000, 0, 0)"),
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 1000000) INSERT INTO realm_audit \
+            (number, remote_id, event_time, backfilled, event_type, extra, actor) SELECT n % 10000, n, n, 0, 101, \
+            '{}', 'server' FROM of",
+        ),
+        fill("INSERT OR REPLACE INTO upload_mark VALUES ('audit', 1000000, 1000000, 1000000, 0)"),
+    ];
+    world.servers[UUID_A].database.commit(batch).unwrap();
+    world
+}
+
+#[test]
+fn lists_and_exports_of_the_largest_server_cost_no_more_than_a_page() {
+    let (mut small, mut large) = (world(), huge());
+    for (operation, param, rest) in LISTS {
+        let cost = |world: &mut World, query: &str| {
+            world.servers[UUID_A].database.take_read_steps();
+            let reply = admin(world, operation, param, query, &Value::Null);
+            assert_eq!(reply.status, 200, "{operation:?}: {}", reply.body);
+            (world.servers[UUID_A].database.take_read_steps(), reply.body.len())
+        };
+        let query = format!("limit=200{rest}");
+        let ((few, _), (many, bytes)) = (cost(&mut small, &query), cost(&mut large, &query));
+        // What is left beside the page is counting the organizations.
+        assert!(many < few + 200 * 200 + 10_000 * 3, "{operation:?}: {few} steps, then {many}");
+        assert!(bytes < 256 * 1024, "{operation:?}: {bytes} bytes");
+    }
+    let (mut after, mut seen, mut pages) = (0, 0, 0);
+    loop {
+        let page = read(&mut large, Op::OperatorExport, UUID_A, &format!("after={after}"));
+        assert_eq!(
+            (page["realms_total"].as_u64(), page["uploaded_rows"]["audit"].as_u64()),
+            (Some(10_000), Some(1_000_000))
+        );
+        assert_eq!(page["server"]["legacy_tokens"], 500_000);
+        seen += page["realms"].as_array().unwrap().len();
+        pages += 1;
+        match page["next"].as_i64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (10_000, 51), "all of it, page by page");
+}
+
+#[test]
+fn an_export_shows_organizations_with_their_plans_and_no_secret() {
+    let mut world = world();
+    admin(&mut world, Op::OperatorRealmPlan, REALM, "", &json!({ "plan": { "tier": 103 } }));
+    let reply = admin(&mut world, Op::OperatorExport, UUID_A, "", &Value::Null);
+    assert_eq!(reply.header("Cache-Control"), Some("no-store"));
+    let export = body(&reply);
+    assert_eq!(export["realms"][0]["billing"]["plan"]["tier"], 103);
+    assert_eq!((export["server"]["uuid"].as_str(), export["next"].is_null()), (Some(UUID_A), true));
+    for secret in ["owner_secret", &key('k')] {
+        assert!(!reply.body.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_page_of_long_rows_is_shorter_and_nothing_is_left_out() {
+    let mut world = world();
+    let row = "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 100) INSERT INTO server_audit \
+        (event_time, event_type, extra) SELECT n, 10204, '{\"reason\":\"' || printf('%060000d', n) || '\"}' FROM of";
+    world.servers[UUID_A].database.commit(vec![Statement::plain(row)]).unwrap();
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let reply =
+            admin(&mut world, Op::OperatorServerAudit, UUID_A, &format!("limit=200&after={after}"), &Value::Null);
+        assert!(reply.body.len() < 1_200_000, "{}", reply.body.len());
+        let page = body(&reply);
+        seen.extend(page["rows"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()));
+        match page["next"].as_i64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=101).collect::<Vec<_>>());
 }
