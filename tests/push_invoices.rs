@@ -8,7 +8,12 @@
     clippy::indexing_slicing
 )]
 
+mod support;
+
 use proptest::prelude::*;
+use support::Database;
+use waystation::kernel::migration::migrate;
+use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::time::Timestamp;
 use waystation::push::book::{Book, RUNS_MAX, Terms};
 use waystation::push::cycle::{cycle_of, plus_months};
@@ -386,4 +391,26 @@ proptest! {
         let still: u64 = once.live.plan.owed.amount;
         prop_assert_eq!(sums.values().map(|(_, amount)| amount).sum::<u64>(), billed + still);
     }
+}
+
+#[test]
+fn plans_of_an_older_schema_owe_nothing_for_the_past_and_their_first_invoice_still_comes() {
+    let all = waystation::push::MIGRATIONS;
+    let database = Database::new();
+    migrate(&database, &all[..4], NOW).unwrap();
+    let run = |sql: &'static str| database.commit(vec![Statement::plain(sql)]).unwrap();
+    run("INSERT INTO customer VALUES (1, '', NULL, 0, 0, 0, NULL, NULL, 0, 2000, 12)");
+    run("INSERT INTO customer VALUES (2, 'x', NULL, 0, 0, 0, NULL, NULL, 0, 2000, 12)");
+    run("INSERT INTO plan VALUES (1, 1, 104, 1, 1, 0, 800, NULL, NULL, 100, 1, 900, NULL, 1)");
+    run("INSERT INTO plan VALUES (2, 2, 104, 1, 1, 0, 800, NULL, NULL, 100, 1, 100, NULL, 1)");
+    run("INSERT INTO license_ledger VALUES (1, 1, 1, 100, 30, 30), (2, 1, 0, 200, 45, 20), (3, 2, 1, 100, 25, 25)");
+    run("INSERT INTO invoice VALUES (1, '', 1, 104, 100, 100, 900, 30, 24000, 0)");
+    migrate(&database, all, NOW).unwrap();
+    let read = |sql: &'static str| {
+        let rows = database.read(Statement::plain(sql)).unwrap();
+        rows.iter().map(|row| (row.integer(0).unwrap(), row.integer(1).unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(read("SELECT sold, owed_amount FROM plan ORDER BY plan_id"), [(45, 0), (25, 0)]);
+    assert_eq!(read("SELECT invoicing_status, ifnull(owed_since, -1) FROM plan ORDER BY plan_id"), [(1, -1), (3, -1)]);
+    assert_eq!(read("SELECT kind = 'period', amount FROM invoice"), [(1, 24_000)]);
 }

@@ -792,3 +792,56 @@ fn a_page_of_long_rows_is_shorter_and_nothing_is_left_out() {
     }
     assert_eq!(seen, (1..=101).collect::<Vec<_>>());
 }
+
+#[test]
+fn growth_within_a_year_is_billed_each_month_and_a_crash_bills_nothing_twice() {
+    let play = |crashes: bool, looks_every_ms: u64| {
+        let mut world = world();
+        let plan = json!({ "tier": 104, "licenses": 30, "billing_schedule": 1 });
+        let wish = json!({ "plan": plan, "customer": { "flat_discount": 0 } });
+        assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &wish).status, 200);
+        let pass = |world: &mut World, until_day: u64| {
+            let until = 1_800_000_010_000 + until_day * DAY;
+            while world.now.as_millis() < until {
+                world.wait(looks_every_ms.min(until - world.now.as_millis()));
+                if crashes {
+                    world.crash();
+                }
+            }
+        };
+        let mut id = 0;
+        // Two come, one goes, and comes back with another in the month after; the server is silent from July to November.
+        for (day, count) in [(1, 30), (50, 32), (60, 31), (70, 33), (100, 33), (160, 33), (300, 40), (400, 41)] {
+            pass(&mut world, day);
+            id += 1;
+            people(&mut world, &[(id, count)]);
+            if crashes {
+                world.crash();
+            }
+        }
+        pass(&mut world, 401);
+        let shown = read(&mut world, Op::OperatorRealm, REALM, "");
+        let invoices = read(&mut world, Op::OperatorRealmInvoices, REALM, "");
+        let invoices = invoices["invoices"].as_array().unwrap().iter().map(|invoice| {
+            let number = |name: &str| invoice[name].as_u64().unwrap();
+            let day = |name: &str| (number(name) - 1_800_000_000) / 86_400;
+            let kind = invoice["kind"].as_str().unwrap().to_owned();
+            (kind, day("period_start"), day("period_end"), number("licenses"), number("amount"))
+        });
+        (invoices.collect::<Vec<_>>(), shown["billing"]["plan"]["licenses_not_invoiced"].clone())
+    };
+    let once = play(false, 500 * DAY);
+    let invoice = |kind: &str, start, end, licenses, amount| (kind.to_owned(), start, end, licenses, amount);
+    let (year, two) = (365, 731);
+    // A license costs 8,000 a year: 315, 295 and 65 days of 365 are left, less ten seconds.
+    let expected = vec![
+        invoice("period", 0, year, 30, 30 * 8_000),
+        invoice("additional", 50, year, 2, 2 * 6_904),
+        invoice("additional", 70, year, 1, 6_466),
+        invoice("additional", 300, year, 7, 7 * 1_425),
+        invoice("period", year, two, 40, 40 * 8_000),
+    ];
+    assert_eq!(once, (expected, json!(1)), "the one of day 400 follows in a month");
+    assert_eq!(play(true, 500 * DAY), once);
+    assert_eq!(play(true, 7 * DAY), once);
+}
