@@ -304,3 +304,31 @@ fn the_next_cycle_follows_from_the_status() {
     }
     assert_eq!(of(Status::SwitchTierAtPlanEnd, Some("2028-01-01")).as_deref(), Some("2028-01-01"));
 }
+
+#[test]
+fn more_licenses_are_put_down_and_a_plan_that_ends_at_once_leaves_them_to_be_paid() {
+    let half = NOW.plus(31 * DAY / 2);
+    let known = account(Some(live(plan(Status::Active))));
+    let licenses = |count| wish(PlanWish { licenses: Some(count), ..PlanWish::default() });
+    let bought = decide_change(half, &known, &licenses(34)).unwrap();
+    let grown = bought.plan.unwrap();
+    assert_eq!((grown.sold, grown.owed.licenses, grown.owed.amount), (34, 4, 1_600));
+    assert_eq!((grown.owed.since, bought.invoice), (Some(half), None));
+    let after = account(Some(LivePlan { last: bought.ledger.unwrap(), ..live(grown) }));
+    let fewer = decide_change(half.plus(DAY), &after, &licenses(30)).unwrap();
+    assert_eq!(fewer.plan, None, "nothing is paid back");
+    let after_fewer = account(Some(LivePlan { last: fewer.ledger.unwrap(), ..after.live.clone().unwrap() }));
+    assert_eq!(decide_change(half.plus(2 * DAY), &after_fewer, &licenses(34)).unwrap().plan, None, "nor paid again");
+    let end = wish(PlanWish { status: Some(Status::Ended), ..PlanWish::default() });
+    let ended = decide_change(half.plus(3 * DAY), &after, &end).unwrap();
+    let invoice = ended.invoice.unwrap();
+    assert_eq!((invoice.kind.word(), invoice.licenses, invoice.amount), ("additional", 4, 1_600));
+    assert_eq!((invoice.period_start, invoice.period_end), (half, plus_months(NOW, 1)));
+    assert_eq!(ended.plan.unwrap().owed, Owed::default());
+    // While a renewal waits for numbers, what is bought belongs to the period that is over, and the new one begins with it.
+    let overdue = Plan { next_invoice_date: Some(plus_months(NOW, 1)), ..plan(Status::Active) };
+    let late = decide_change(NOW.plus(40 * DAY), &account(Some(live(overdue))), &licenses(34)).unwrap();
+    let entry = late.ledger.unwrap();
+    assert_eq!((entry.event_time, entry.licenses_at_next_renewal), (plus_months(NOW, 1), 34));
+    assert_eq!(late.plan.unwrap().owed.amount, 0);
+}

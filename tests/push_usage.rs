@@ -389,6 +389,40 @@ impl Client {
             ],
         )
     }
+
+    /// Twenty at once; how many are taken and refused. All have asked how far we are before any of them sends, some send less
+    /// than others, and each names one more new organization. A crash cuts off those before it.
+    fn twenty(
+        &self,
+        world: &mut World,
+        marks: (i64, i64, i64),
+        round: usize,
+        dies_at: Option<usize>,
+    ) -> (usize, usize) {
+        let uuids: Vec<String> = (0..20).map(|index| format!("aaaaaaaa-1f7e-4978-9716-{index:012}")).collect();
+        let (mut replies, mut tickets) = (Vec::new(), Vec::new());
+        for index in 0..20_usize {
+            let most = 3 + i64::try_from((index * 7 + round) % 11).unwrap();
+            let call = self.upload(world, marks, most, &uuids[..(round + index).min(20)]);
+            match world.server(UUID_A).begin(&call) {
+                Answer::Later(ticket) => tickets.push(ticket),
+                Answer::Now(reply) => replies.push(reply),
+            }
+            if dies_at == Some(index) {
+                world.crash();
+                tickets.clear();
+            }
+        }
+        world.settle();
+        for ticket in tickets {
+            replies.push(world.answer(&(Class::RemoteServer, UUID_A.to_owned(), ticket)).expect("answered"));
+        }
+        let late: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+        for reply in &late {
+            refused(reply, 400, "BAD_REQUEST", "Data is out of order.");
+        }
+        (replies.len() - late.len(), late.len())
+    }
 }
 
 #[test]
@@ -404,7 +438,6 @@ fn twenty_clients_at_once_who_send_until_they_are_done_leave_each_row_once_whate
             ..push_world::support::call(Operation::OperatorServerPlan)
         };
         assert_eq!(world.send(&wish).status, 200);
-        let uuids: Vec<String> = (0..20).map(|index| format!("aaaaaaaa-1f7e-4978-9716-{index:012}")).collect();
         let client = Client { counts: 170, audit: 90 };
         let (mut taken, mut refused_ones, mut rounds) = (0, 0, 0);
         loop {
@@ -415,38 +448,9 @@ fn twenty_clients_at_once_who_send_until_they_are_done_leave_each_row_once_whate
             }
             rounds += 1;
             assert!(rounds < 80, "{marks:?}");
-            // All of them have asked before any of them sends, some send less, and each names one more new organization.
-            let calls: Vec<Call> = (0..20_usize)
-                .map(|index| {
-                    let most = 3 + i64::try_from((index * 7 + rounds) % 11).unwrap();
-                    client.upload(&world, marks, most, &uuids[..(rounds + index).min(20)])
-                })
-                .collect();
-            let mut tickets = Vec::new();
-            for (index, call) in calls.iter().enumerate() {
-                match world.server(UUID_A).begin(call) {
-                    Answer::Later(ticket) => tickets.push(ticket),
-                    Answer::Now(reply) if reply.status == 200 => taken += 1,
-                    Answer::Now(reply) => {
-                        refused(&reply, 400, "BAD_REQUEST", "Data is out of order.");
-                        refused_ones += 1;
-                    }
-                }
-                if dies && index == 10 && rounds % 2 == 1 {
-                    world.crash();
-                    tickets.clear();
-                }
-            }
-            world.settle();
-            for ticket in tickets {
-                let reply = world.answer(&(Class::RemoteServer, UUID_A.to_owned(), ticket)).expect("answered");
-                if reply.status == 200 {
-                    taken += 1;
-                } else {
-                    refused(&reply, 400, "BAD_REQUEST", "Data is out of order.");
-                    refused_ones += 1;
-                }
-            }
+            let (more, fewer) = client.twenty(&mut world, marks, rounds, dies.then_some(rounds * 3 % 20));
+            taken += more;
+            refused_ones += fewer;
         }
         assert!(taken >= rounds && refused_ones > 0, "{taken} taken, {refused_ones} refused in {rounds} rounds");
         let whole = |rows: i64| rows * (rows + 1) / 2;

@@ -193,7 +193,8 @@ impl RemoteServer {
                 book.pass(at, Some(now));
                 book.count(at, people);
             }
-            if accounts::close(sql, now, (&key, &live), &book, batch)? && !book.invoices.is_empty() {
+            let is_news = !book.invoices.is_empty() || book.plan.status != live.plan.status;
+            if accounts::close(sql, now, (&key, &live), &book, batch)? && is_news {
                 self.tell_of_plan(turn, &key, batch);
             }
         }

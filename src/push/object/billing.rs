@@ -72,7 +72,7 @@ impl RemoteServer {
                 realms::load(turn.sql, uuid.as_str())?
             }
         };
-        let (rows, next) = super::operator::series(turn.sql, turn.now, call, row.as_ref())?;
+        let (rows, next) = super::shown::series(turn.sql, turn.now, call, row.as_ref())?;
         Ok(answer::series(rows, next, &Form::of(call).ignored(&COUNTS_KNOWN)))
     }
 

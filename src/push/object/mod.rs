@@ -17,6 +17,7 @@ mod operator;
 mod owners;
 mod permit;
 mod sealed;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
