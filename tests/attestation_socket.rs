@@ -87,6 +87,16 @@ impl<O: Object> Play<O> {
         self.room.tell(ticket, Outcome::Replied(reply));
     }
 
+    /// Takes every question to the registry, and the answers back.
+    fn carry_all(&mut self) {
+        self.registry.now = self.room.now;
+        for (ticket, errand) in self.room.take_errands() {
+            let Errand::Call { call, .. } = errand else { panic!("{errand:?}") };
+            let reply = self.registry.call(&call);
+            self.room.tell(ticket, Outcome::Replied(reply));
+        }
+    }
+
     fn request(&mut self, conn: Conn) -> Value {
         let frame = json!({ "type": "attest_request", "build_token": "token", "device_id": "device" });
         assert_eq!(self.say(conn, &frame), Vec::<Value>::new());
@@ -466,7 +476,7 @@ fn trace<O: Object>(mut play: Play<O>, memory: Memory) -> Vec<(Conn, Vec<Value>)
         }
         play.wait(100_000);
     }
-    play.carry();
+    play.carry_all();
     trace.push((conns[2], play.room.inbox(conns[2]).iter().map(|told| told["type"].clone()).collect()));
     trace
 }
@@ -488,14 +498,7 @@ fn chance<O: Object>(mut play: Play<O>, steps: &[(u8, u8)], memory: Memory) -> (
                 frame.as_object_mut().unwrap().remove("device_id");
                 trace.extend(play.say(conn, &frame));
             }
-            3 | 4 => {
-                for (ticket, errand) in play.room.take_errands() {
-                    let Errand::Call { call, .. } = errand else { panic!("{errand:?}") };
-                    play.registry.now = play.room.now;
-                    let reply = play.registry.call(&call);
-                    play.room.tell(ticket, Outcome::Replied(reply));
-                }
-            }
+            3 | 4 => play.carry_all(),
             5 => {
                 for (ticket, _) in play.room.take_errands() {
                     play.room.tell(ticket, Outcome::Failed(Failure::Unreachable));
@@ -546,4 +549,142 @@ fn a_hibernation_after_every_event_changes_nothing() {
         let [lost, kept] = [Memory::LostAlways, Memory::Kept].map(|memory| trace(relay(required), memory));
         assert_eq!(lost, kept, "{required}");
     }
+}
+
+const REQUIRED: &str = "chunks,relays";
+
+fn get_relays() -> Value {
+    json!({ "type": "get_relays", "peerId": "p" })
+}
+
+impl<O: Object> Play<O> {
+    /// A socket with a session, its grace over; nothing is under way.
+    fn attested(&mut self) -> Conn {
+        let conn = self.open();
+        self.attest(conn);
+        self.wait(GRACE_MS);
+        conn
+    }
+
+    fn is_barred(&mut self, conn: Conn) -> bool {
+        self.say(conn, &get_relays()).contains(&not_attested())
+    }
+
+    fn block(&mut self, policy: &Value) {
+        self.registry.now = self.room.now;
+        set_policy(&mut self.registry, policy);
+    }
+}
+
+fn a_blocked_build_ends_sessions<O: Object>(mut play: Play<O>) {
+    let conn = play.attested();
+    play.block(&json!({ "blocked_versions": ["1.2.0"] }));
+    assert!(!play.is_barred(conn), "frames go on while the registry is asked");
+    let (ticket, call) = play.question();
+    assert_eq!((call.operation, call.principal), (Operation::AttestStanding, Principal::Anonymous));
+    let word = play.registry.call(&call);
+    play.room.tell(ticket, Outcome::Replied(word));
+    assert_eq!(play.room.inbox(conn), Vec::<Value>::new(), "it is told with its next frame");
+    assert!(play.is_barred(conn));
+    assert_eq!(play.room.closed(conn), None);
+    assert!(play.room.take_errands().is_empty());
+}
+
+#[test]
+fn a_build_that_is_blocked_ends_the_sessions_of_open_sockets_within_a_minute() {
+    a_blocked_build_ends_sessions(signaling(REQUIRED));
+    a_blocked_build_ends_sessions(relay(REQUIRED));
+}
+
+#[test]
+fn a_sunset_ends_the_sessions_of_open_sockets() {
+    let mut play = relay(REQUIRED);
+    let conn = play.attested();
+    let at = play.room.now.plus(60_000).to_iso();
+    play.block(&json!({ "sunset_dates": { "1.2.0": at } }));
+    assert!(!play.is_barred(conn));
+    play.carry();
+    assert!(!play.is_barred(conn), "its time has not come");
+    play.wait(60_000);
+    assert!(!play.is_barred(conn));
+    play.carry();
+    assert!(play.is_barred(conn));
+}
+
+#[test]
+fn an_allowed_build_goes_on_and_the_registry_is_asked_twice_a_minute_for_all_sockets_together() {
+    let mut play = relay(REQUIRED);
+    play.room.evict_always = false;
+    let conns = [play.attested(), play.attested()];
+    for _ in 0..2 {
+        for _ in 0..10 {
+            for conn in conns {
+                assert!(!play.is_barred(conn));
+            }
+        }
+        // Both ask once at most, before the first answer is there.
+        play.carry_all();
+        play.wait(29_999);
+        assert!(conns.into_iter().all(|conn| !play.is_barred(conn)));
+        assert!(play.room.take_errands().is_empty(), "what was heard counts for all");
+        play.wait(1);
+    }
+}
+
+#[test]
+fn a_change_of_the_policy_that_one_socket_hears_of_is_a_question_for_every_other() {
+    let mut play = relay(REQUIRED);
+    play.room.evict_always = false;
+    let conns = [play.attested(), play.attested()];
+    play.block(&json!({ "blocked_versions": ["1.2.0"] }));
+    assert!(!play.is_barred(conns[0]));
+    play.carry();
+    assert!(!play.is_barred(conns[1]), "it is asked about now");
+    play.carry();
+    assert!(conns.into_iter().all(|conn| play.is_barred(conn)));
+}
+
+#[test]
+fn a_registry_in_trouble_ends_no_session_and_is_not_asked_by_every_frame() {
+    let mut play = relay(REQUIRED);
+    let conn = play.attested();
+    assert!(!play.is_barred(conn));
+    let (ticket, _) = play.question();
+    play.room.tell(ticket, Outcome::Failed(Failure::TimedOut));
+    assert!(!play.is_barred(conn));
+    assert!(play.room.take_errands().is_empty());
+    play.block(&json!({ "blocked_versions": ["1.2.0"] }));
+    play.wait(PATIENCE_MS);
+    assert!(!play.is_barred(conn));
+    play.carry();
+    assert!(play.is_barred(conn));
+}
+
+#[test]
+fn asking_for_another_devices_challenge_ends_the_session_that_a_block_would_end() {
+    let mut play = relay(REQUIRED);
+    let conn = play.attested();
+    play.say(conn, &json!({ "type": "attest_request", "build_token": "t", "device_id": "stranger" }));
+    play.carry();
+    play.room.inbox(conn);
+    assert!(play.is_barred(conn));
+    // The same device again keeps it.
+    let conn = play.attested();
+    play.request(conn);
+    assert!(!play.is_barred(conn));
+}
+
+#[test]
+fn a_session_from_before_a_block_is_looked_into_when_it_is_shown_anew() {
+    let mut play = relay(REQUIRED);
+    let conn = play.open();
+    let challenge = play.request(conn);
+    let token = play.respond(conn, &challenge, "hash-1")["session_token"].as_str().unwrap().to_owned();
+    play.block(&json!({ "blocked_versions": ["1.2.0"] }));
+    let bearer = Some(token);
+    let shown = play.room.open(&Call { bearer, ..call(Operation::RelayOpen) });
+    play.wait(GRACE_MS);
+    assert!(!play.is_barred(shown));
+    play.carry();
+    assert!(play.is_barred(shown));
 }

@@ -10,7 +10,7 @@
 
 use waystation::kernel::time::Timestamp;
 use waystation::push::audit::{Change, Entry, Note, Scope};
-use waystation::push::cycle::{next_cycle, plus_months};
+use waystation::push::cycle::{cycle_of, next_cycle, plus_months};
 use waystation::push::headcount::{Counted, Headcount};
 use waystation::push::ledger::{LedgerEntry, Owed};
 use waystation::push::owner::{OwnerWish, decide_owner, may_deactivate};
@@ -281,6 +281,25 @@ fn months_are_calendar_months_and_days_that_a_month_lacks_are_its_last() {
         [(1, "2024-02-29"), (2, "2024-03-31"), (3, "2024-04-30"), (12, "2025-01-31"), (13, "2025-02-28")]
     {
         assert_eq!(iso(plus_months(anchor, months)), expected);
+    }
+}
+
+#[test]
+fn a_cycle_is_found_wherever_its_anchor_is() {
+    for schedule in [Schedule::Monthly, Schedule::Annual] {
+        for anchor in ["2020-12-31", "2024-02-29", "2026-01-31", "2027-01-01"].map(at) {
+            let plan = Plan { billing_cycle_anchor: anchor, billing_schedule: schedule, ..plan(Status::Active) };
+            let mut bounds = (0..200).map(|cycle| plus_months(anchor, cycle * schedule.months()));
+            let (mut start, mut end) = (bounds.next().unwrap(), bounds.next().unwrap());
+            for day in 0..3_000 {
+                let at = anchor.plus(day * DAY);
+                while end <= at {
+                    (start, end) = (end, bounds.next().unwrap());
+                }
+                assert_eq!(cycle_of(&plan, at), (start, end), "{} {}", iso(anchor), iso(at));
+            }
+            assert_eq!(cycle_of(&plan, anchor.minus(DAY)).1, plus_months(anchor, schedule.months()));
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::registration::{RegistrationFacts, Ring, Tally, check_registration, de
 use super::session::{Grant, issue};
 use super::store;
 use super::verify::{GrantFacts, GrantPlan, Verdict, VerifyFacts, check_answer, decide_grant, decide_verify};
+use super::visitor::{Outlook, Word};
 use super::wire::policy::DryRun;
 use super::wire::{self, answer::SessionBody};
 use crate::kernel::code::ErrorCode;
@@ -214,6 +215,15 @@ impl AttestationRegistry {
         Ok(wire::answer::session_body(self.key()?, &session, shape)?)
     }
 
+    /// Whether the policy still allows the build of a device that has a session.
+    fn standing(&self, turn: &Turn<'_>, call: &Call) -> Result<Reply, Stop> {
+        let device = store::load_device(turn.sql, &wire::handoff::parse_device(&call.body)?)?;
+        let is_refused = device.is_some_and(|device| self.policy.judge(&device.build, turn.now).is_err());
+        let outlook = if is_refused { Outlook::Ends } else { Outlook::GoesOn };
+        let word = Word { outlook, changed_at: self.policy.changed_at(turn.now) };
+        Ok(Reply::json_text(wire::handoff::encode_word(&word)?))
+    }
+
     /// The key that signs sessions and documents. Without one nothing is answered that needs it.
     fn key(&self) -> Result<&SigningPair, Problem> {
         let sentence = "Session token signing not configured";
@@ -349,6 +359,7 @@ impl Object for AttestationRegistry {
                 Ok(grant) => self.grant(turn, &grant, Vec::new()),
                 Err(error) => Err(error.into()),
             },
+            Operation::AttestStanding => self.standing(turn, call),
             Operation::AttestVersionsRead => self.read_policy(turn.now),
             Operation::AttestVersionsWrite => self.write_policy(turn, call),
             Operation::AttestLog => self.read_log(turn, call),

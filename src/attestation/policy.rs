@@ -146,6 +146,14 @@ impl Policy {
         own.or_else(|| self.general.minimum.clone()).unwrap_or_else(Version::first)
     }
 
+    /// When what this policy says of any build changed last: by its writing, or by a sunset since.
+    #[must_use]
+    pub fn changed_at(&self, now: Timestamp) -> Timestamp {
+        let all = std::iter::once(&self.general).chain(self.rules_by_platform.values());
+        let sunsets = all.flat_map(|rules| &rules.sunset).map(|sunset| sunset.at).filter(|at| *at <= now);
+        sunsets.chain(self.updated_at).max().unwrap_or(Timestamp::EPOCH)
+    }
+
     /// The earliest sunset of all, which the field's clients read under another name.
     #[must_use]
     pub fn first_sunset(&self) -> Option<&Sunset> {

@@ -1,8 +1,8 @@
 //! Sockets of other rooms that attest: what is remembered of each, and what it may not do without a session.
 //!
 //! A session that was granted over a socket, or presented when the socket was opened, counts on that socket until it
-//! expires, and no longer: the room does not read the version policy. So a build that is blocked meanwhile goes on for at
-//! most the life of a session (`ATTEST_SESSION_TTL_MS`); the next challenge is refused.
+//! expires, or until the version policy no longer allows the device's build: when a socket does what needs a session, the
+//! registry is asked again at most [`RECHECK_MS`] after it was asked last. Frames go on meanwhile.
 
 use std::rc::Rc;
 
@@ -17,6 +17,10 @@ pub const TIER_MIN: u64 = 1;
 /// How long a socket waits for the registry before it may ask again. An outcome can only be lost with the object's memory,
 /// and then with everything else that was under way.
 pub const PATIENCE_MS: u64 = 30_000;
+
+/// How long what the registry said of the version policy counts. An operator who blocks a build is obeyed within a minute:
+/// after this, and one frame. Units: milliseconds.
+pub const RECHECK_MS: u64 = 30_000;
 
 /// What the registry was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,33 @@ pub struct Asked {
 pub struct Pass {
     pub tier: u64,
     pub expires_at: Timestamp,
+    /// When the policy allowed the build last.
+    pub checked_at: Timestamp,
+}
+
+/// The question whether a device's build is still allowed, on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Doubt {
+    pub ticket: Ticket,
+    pub at: Timestamp,
+}
+
+/// What the registry says to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// Whether the session goes on. It does for a device that has been displaced: it was good when it was issued.
+    pub outlook: Outlook,
+    /// When the last change of the policy took effect, by an operator or by a sunset.
+    pub changed_at: Timestamp,
+}
+
+/// Whether a session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Outlook {
+    GoesOn,
+    Ends,
 }
 
 /// What is remembered of a socket.
@@ -55,25 +86,65 @@ pub struct Visitor {
     pub pass: Option<Pass>,
     /// What it waits for.
     pub asked: Option<Asked>,
+    /// Whether its session is being looked into, of which its client knows nothing.
+    pub doubt: Option<Doubt>,
 }
 
 impl Visitor {
     /// A socket that is opened now.
     #[must_use]
     pub const fn new(came_at: Timestamp) -> Self {
-        Self { came_at, device_id: None, pass: None, asked: None }
+        Self { came_at, device_id: None, pass: None, asked: None, doubt: None }
     }
 
     /// It has a session, which takes the place of an older one.
     pub fn admit(&mut self, session: &Session) {
         self.device_id = Some(Rc::from(session.device_id.as_str()));
-        self.pass = Some(Pass { tier: session.tier, expires_at: session.expires_at });
+        let Session { tier, expires_at, issued_at, .. } = *session;
+        self.pass = Some(Pass { tier, expires_at, checked_at: issued_at });
+    }
+
+    /// It asks for a challenge for a device. A session of another device ends, so that whoever is asked about is always the
+    /// session's own device.
+    pub fn announce(&mut self, device_id: &str) {
+        if self.device_id.as_deref() != Some(device_id) {
+            self.device_id = Some(Rc::from(device_id));
+            self.pass = None;
+        }
+    }
+
+    /// The device whose standing must be asked for before long. `heard_at` is when the registry was heard last, `changed_at`
+    /// when it said that the policy had changed.
+    #[must_use]
+    pub fn in_doubt(&self, heard_at: Option<Timestamp>, changed_at: Timestamp, now: Timestamp) -> Option<&str> {
+        let is_asked = self.doubt.is_some_and(|doubt| now.since(doubt.at) < PATIENCE_MS);
+        let pass = self.pass.filter(|_| self.is_attested(now) && !is_asked)?;
+        let is_old = |at: Timestamp| now.since(at) >= RECHECK_MS;
+        let is_outdated = pass.checked_at < changed_at;
+        let is_due = is_outdated || (is_old(pass.checked_at) && heard_at.is_none_or(is_old));
+        self.device_id.as_deref().filter(|_| is_due)
+    }
+
+    /// The registry has spoken.
+    pub fn settle(&mut self, word: Word, now: Timestamp) {
+        self.doubt = None;
+        let checked_at = now.max(word.changed_at);
+        self.pass = match word.outlook {
+            Outlook::GoesOn => self.pass.map(|pass| Pass { checked_at, ..pass }),
+            Outlook::Ends => None,
+        };
     }
 
     /// Whether it has a session that counts now.
     #[must_use]
     pub fn is_attested(&self, now: Timestamp) -> bool {
         self.pass.is_some_and(|pass| pass.tier >= TIER_MIN && pass.expires_at > now)
+    }
+
+    /// Whether `ticket` is the question that looks into its session.
+    #[must_use]
+    pub fn is_doubted_by(&self, ticket: Ticket, now: Timestamp) -> bool {
+        self.doubt.is_some_and(|doubt| doubt.ticket == ticket && now.since(doubt.at) < PATIENCE_MS)
     }
 
     /// Whether it waits for the registry.

@@ -40,6 +40,8 @@ pub enum Operation {
     AttestJudge,
     /// The registry issues a session; asked by a build's object only.
     AttestGrant,
+    /// The registry says whether a device's build is still allowed; asked by rooms with sockets only.
+    AttestStanding,
     /// The registry counts a complete file as a reference; asked by a build's object only.
     AttestCount,
     /// A build's object forgets its file; asked by the registry only.

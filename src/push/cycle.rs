@@ -10,6 +10,8 @@ use crate::kernel::time::Timestamp;
 /// Cycles that are looked through for the next one: more than a century of months.
 const CYCLES_MAX: u32 = 2_000;
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// The time `months` calendar months after `anchor`; days that a month lacks become its last.
 #[must_use]
 pub fn plus_months(anchor: Timestamp, months: u32) -> Timestamp {
@@ -41,8 +43,11 @@ pub fn month_after(plan: &Plan, after: Timestamp) -> Timestamp {
 }
 
 fn steps_around(plan: &Plan, at: Timestamp, months: u32) -> (Timestamp, Timestamp) {
-    let mut start = plan.billing_cycle_anchor;
-    for step in 1..=CYCLES_MAX {
+    // No month is longer than 31 days, so nothing before this step can be it.
+    let elapsed = at.since(plan.billing_cycle_anchor) / (31 * DAY_MS * u64::from(months.max(1)));
+    let first = u32::try_from(elapsed).unwrap_or(CYCLES_MAX).clamp(1, CYCLES_MAX);
+    let mut start = plus_months(plan.billing_cycle_anchor, (first - 1) * months);
+    for step in first..=CYCLES_MAX {
         let end = plus_months(plan.billing_cycle_anchor, step * months);
         if end > at {
             return (start, end);

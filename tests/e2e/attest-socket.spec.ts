@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { answers, CI, Desk, newBuild, sha256, signed, wrongMac } from './support/attest.ts';
 import type { Build } from './support/attest.ts';
 import { LIMITLESS } from './support/relay.ts';
-import { assertCalm, assertNoLeak, pause } from './support/service.ts';
+import { assertCalm, assertNoLeak, pause, until } from './support/service.ts';
 import { Client } from './support/socket.ts';
 
 const FILE = randomBytes(4096);
@@ -173,6 +173,34 @@ test('a whole file is asked for over a socket and judged in its own object; a se
     client.send(REQUEST);
     assert.notEqual((await client.frame()).value.code, 'NOT_ATTESTED');
     await client.close();
+    assertCalm(desk.service);
+  } finally {
+    await desk.service.stop();
+  }
+});
+
+test('a build that is blocked loses its session on open sockets within a minute, and nobody else does', async () => {
+  const desk = await Desk.open({ ...LIMITLESS, ATTEST_REQUIRED: 'chunks', ATTEST_GRACE_MS: '1' });
+  try {
+    const [good, bad] = [newBuild(), newBuild()];
+    for (const build of [good, bad]) assert.equal((await desk.declare(build, FILE, SPANS)).status, 200);
+    const barred = async (client: Client): Promise<boolean> => {
+      client.send(REQUEST);
+      return (await client.frame()).value.code === 'NOT_ATTESTED';
+    };
+    const clients: { client: Client; build: Build }[] = [];
+    for (const path of ['/client', '/relay']) {
+      for (const build of [good, bad]) {
+        const client = await open(desk, path);
+        await attest(client, await desk.newDevice(build));
+        clients.push({ client, build });
+      }
+    }
+    assert.equal((await desk.setPolicy({ blocked_builds: [bad.build_hash] })).status, 200);
+    const blocked = clients.filter(({ build }) => build === bad);
+    await until('both sockets of the blocked build are refused', async () => (await Promise.all(blocked.map(({ client }) => barred(client)))).every(Boolean), 60_000, 1000);
+    for (const { client, build } of clients) assert.equal(await barred(client), build === bad);
+    await Promise.all(clients.map(({ client }) => client.close()));
     assertCalm(desk.service);
   } finally {
     await desk.service.stop();

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use super::handoff::REGISTRY;
 use crate::attestation::device::is_device_id;
 use crate::attestation::session::{AUDIENCE, Demand};
-use crate::attestation::visitor::{Asked, Step, TIER_MIN, Visitor};
+use crate::attestation::visitor::{Asked, Doubt, Step, TIER_MIN, Visitor};
+use crate::attestation::wire::handoff::{encode_device, parse_word};
 use crate::attestation::wire::porch::{decode_part, encode_part};
 use crate::attestation::wire::session::read_session;
 use crate::attestation::wire::socket::{self, Asking, Told, Unasked};
@@ -20,7 +21,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::network::ClientNetwork;
 use crate::kernel::object::{Action, ByConn, Call, Conn, Principal, Turn};
 use crate::kernel::operation::{Class, Operation};
-use crate::kernel::reply::Problem;
+use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::{AttestFamily, Settings};
 use crate::kernel::time::Timestamp;
 
@@ -33,13 +34,17 @@ pub struct Porch {
     settings: Rc<Settings>,
     visitors: ByConn<Visitor>,
     conn_by_ticket: HashMap<Ticket, Conn>,
+    /// When the registry was heard last of the policy, and when it said that the policy had changed.
+    heard_at: Option<Timestamp>,
+    changed_at: Timestamp,
 }
 
 impl Porch {
     /// Nobody is there.
     #[must_use]
     pub fn new(settings: Rc<Settings>) -> Self {
-        Self { settings, visitors: ByConn::default(), conn_by_ticket: HashMap::new() }
+        let (visitors, conn_by_ticket) = (ByConn::default(), HashMap::new());
+        Self { settings, visitors, conn_by_ticket, heard_at: None, changed_at: Timestamp::EPOCH }
     }
 
     /// A socket that was there before the memory went away, with what [`Self::part`] said of it.
@@ -47,7 +52,8 @@ impl Porch {
     /// Errors: [`Fault::Corrupt`] when the part is none of ours.
     pub fn restore(&mut self, conn: Conn, part: &str) -> Result<(), Fault> {
         let visitor = decode_part(part)?;
-        self.conn_by_ticket.extend(visitor.asked.map(|asked| (asked.ticket, conn)));
+        let doubted = visitor.doubt.map(|doubt| doubt.ticket);
+        self.conn_by_ticket.extend(visitor.asked.map(|asked| asked.ticket).into_iter().chain(doubted).zip([conn; 2]));
         self.visitors.insert(conn, visitor);
         Ok(())
     }
@@ -66,7 +72,7 @@ impl Porch {
 
     /// What the host must keep with the socket, given back to [`Self::restore`].
     ///
-    /// Limits: ASCII without spaces, at most 200 characters.
+    /// Limits: ASCII without spaces, at most [`PART_CHARS_MAX`](crate::attestation::PART_CHARS_MAX) characters.
     #[must_use]
     pub fn part(&self, conn: Conn) -> String {
         self.visitors.get(&conn).map_or_else(String::new, encode_part)
@@ -99,15 +105,10 @@ impl Porch {
         if visitor.is_waiting(turn.now) {
             return tell(socket::encode_unasked(Unasked::Waiting));
         }
-        if self.conn_by_ticket.len() >= UNDER_WAY_MAX {
-            let (visitors, now) = (&self.visitors, turn.now);
-            self.conn_by_ticket.retain(|_, conn| visitors.get(conn).is_some_and(|visitor| visitor.is_waiting(now)));
-        }
-        if self.conn_by_ticket.len() >= UNDER_WAY_MAX {
+        if !self.has_room(turn.now) {
             return tell(socket::encode_unasked(Unasked::Busy));
         }
-        // By chance and not by number, so that an outcome from before a restart is nobody's.
-        let ticket = Ticket(u32::from_le_bytes(random_bytes::<4>(turn.entropy)));
+        let ticket = draw(turn);
         let visitor = self.visitors.get_mut(&conn)?;
         if let Some(forgotten) = visitor.asked {
             self.conn_by_ticket.remove(&forgotten.ticket);
@@ -115,27 +116,58 @@ impl Porch {
         let Asking { operation, device_id, body } = asking;
         let step = if operation == Operation::AttestChallenge { Step::Challenge } else { Step::Verdict };
         if step == Step::Challenge && is_device_id(&device_id) {
-            visitor.device_id = Some(Rc::from(device_id));
+            visitor.announce(&device_id);
         }
         visitor.asked = Some(Asked { ticket, step, at: turn.now });
         self.conn_by_ticket.insert(ticket, conn);
-        let call = Box::new(question(operation, network.clone(), ticket, body));
-        let errand = Errand::Call { class: Class::AttestationRegistry, name: REGISTRY.to_owned(), call };
-        Some(vec![Action::Ask { ticket, errand }])
+        Some(vec![question(operation, network.clone(), ticket, body)])
     }
 
-    /// What an outcome means, and for which socket. The socket's part is new then. Nothing when the socket is gone, or
-    /// waits for something else by now.
-    pub fn told(&mut self, ticket: Ticket, outcome: Outcome, now: Timestamp) -> Option<(Conn, Told)> {
+    /// What must be asked, and done after the event's commit, when a socket that has a session does what needs one: whether
+    /// its build is still allowed. The socket's part is new then.
+    pub fn doubt(&mut self, turn: &mut Turn<'_>, (conn, network): (Conn, &ClientNetwork)) -> Option<Action> {
+        let (heard_at, changed_at, now) = (self.heard_at, self.changed_at, turn.now);
+        let visitor = self.visitors.get(&conn).filter(|_| !self.settings.attest.required.is_empty())?;
+        let body = encode_device(visitor.in_doubt(heard_at, changed_at, now)?);
+        if !self.has_room(now) {
+            return None;
+        }
+        let ticket = draw(turn);
+        if let Some(forgotten) = self.visitors.get_mut(&conn)?.doubt.replace(Doubt { ticket, at: now }) {
+            self.conn_by_ticket.remove(&forgotten.ticket);
+        }
+        self.conn_by_ticket.insert(ticket, conn);
+        Some(question(Operation::AttestStanding, network.clone(), ticket, body))
+    }
+
+    /// Whether one more question may be under way. Those that nobody waits for any longer make room.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.conn_by_ticket.len() >= UNDER_WAY_MAX {
+            let visitors = &self.visitors;
+            self.conn_by_ticket.retain(|ticket, conn| {
+                visitors.get(conn).is_some_and(|visitor| visitor.is_waiting(now) || visitor.is_doubted_by(*ticket, now))
+            });
+        }
+        self.conn_by_ticket.len() < UNDER_WAY_MAX
+    }
+
+    /// What an outcome means, and for which socket, with what the socket is told if anything. The socket's part is new then.
+    /// Nothing when the socket is gone, or waits for something else by now.
+    pub fn told(&mut self, ticket: Ticket, outcome: Outcome, now: Timestamp) -> Option<(Conn, Option<Told>)> {
         let conn = self.conn_by_ticket.remove(&ticket)?;
         let visitor = self.visitors.get_mut(&conn)?;
-        let Asked { step, .. } = visitor.asked.take_if(|asked| asked.ticket == ticket)?;
-        let reply = match outcome {
-            Outcome::Replied(reply) => reply,
-            Outcome::Fetched(_) | Outcome::Signed(_) | Outcome::Failed(_) => {
-                Problem::plain(ErrorCode::Internal).into_reply(&request_id(ticket))
+        if visitor.doubt.is_some_and(|doubt| doubt.ticket == ticket) {
+            // A registry in trouble ends no session: the doubt stays, and is asked again when patience is over.
+            if let Some(word) = replied(outcome).as_ref().and_then(parse_word) {
+                visitor.settle(word, now);
+                self.heard_at = Some(now);
+                self.changed_at = self.changed_at.max(word.changed_at);
             }
-        };
+            return Some((conn, None));
+        }
+        let Asked { step, .. } = visitor.asked.take_if(|asked| asked.ticket == ticket)?;
+        let trouble = || Problem::plain(ErrorCode::Internal).into_reply(&request_id(ticket));
+        let reply = replied(outcome).unwrap_or_else(trouble);
         let operation = match step {
             Step::Challenge => Operation::AttestChallenge,
             Step::Verdict => Operation::AttestVerify,
@@ -144,14 +176,14 @@ impl Porch {
         if let Some(session) = &told.session {
             visitor.admit(session);
         }
-        Some((conn, told))
+        Some((conn, Some(told)))
     }
 
     /// The socket is gone; what it waits for is nobody's.
     pub fn close(&mut self, conn: Conn) {
-        let visitor = self.visitors.remove(&conn);
-        if let Some(asked) = visitor.and_then(|visitor| visitor.asked) {
-            self.conn_by_ticket.remove(&asked.ticket);
+        let Some(Visitor { asked, doubt, .. }) = self.visitors.remove(&conn) else { return };
+        for ticket in asked.map(|asked| asked.ticket).into_iter().chain(doubt.map(|doubt| doubt.ticket)) {
+            self.conn_by_ticket.remove(&ticket);
         }
     }
 }
@@ -160,8 +192,20 @@ fn request_id(ticket: Ticket) -> String {
     format!("socket-{:08x}", ticket.0)
 }
 
-fn question(operation: Operation, client: ClientNetwork, ticket: Ticket, body: Vec<u8>) -> Call {
-    Call {
+/// By chance and not by number, so that an outcome from before a restart is nobody's.
+fn draw(turn: &mut Turn<'_>) -> Ticket {
+    Ticket(u32::from_le_bytes(random_bytes::<4>(turn.entropy)))
+}
+
+fn replied(outcome: Outcome) -> Option<Reply> {
+    match outcome {
+        Outcome::Replied(reply) => Some(reply),
+        Outcome::Fetched(_) | Outcome::Signed(_) | Outcome::Failed(_) => None,
+    }
+}
+
+fn question(operation: Operation, client: ClientNetwork, ticket: Ticket, body: Vec<u8>) -> Action {
+    let call = Call {
         operation,
         params: Vec::new(),
         query: String::new(),
@@ -176,5 +220,7 @@ fn question(operation: Operation, client: ClientNetwork, ticket: Ticket, body: V
         browser: None,
         caller: None,
         body,
-    }
+    };
+    let (class, name) = (Class::AttestationRegistry, REGISTRY.to_owned());
+    Action::Ask { ticket, errand: Errand::Call { class, name, call: Box::new(call) } }
 }

@@ -8,9 +8,11 @@ use crate::attestation::policy::Build;
 use crate::attestation::reference::Span;
 use crate::attestation::session::{Grant, Tier};
 use crate::attestation::verify::{Judgement, RegionMac};
+use crate::attestation::visitor::{Outlook, Word};
 use crate::attestation::whole::Manifest;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
+use crate::kernel::reply::Reply;
 use crate::kernel::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +108,40 @@ pub(in crate::attestation) fn parse_judgement(bytes: &[u8]) -> Result<Judgement,
     let answers: Option<Vec<_>> = note.answers.into_iter().map(answer).collect();
     let grant = note.grant.map(|grant| grant_of(grant).ok_or_else(corrupt)).transpose()?;
     Ok(Judgement { reference_id: note.reference_id, nonce: note.nonce, answers: answers.ok_or_else(corrupt)?, grant })
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeviceNote {
+    device_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WordNote {
+    goes_on: bool,
+    changed_at: Timestamp,
+}
+
+/// Writes which device is in doubt.
+pub(in crate::attestation) fn encode_device(device_id: &str) -> Vec<u8> {
+    serde_json::json!({ "device_id": device_id }).to_string().into_bytes()
+}
+
+/// Reads which device is in doubt.
+pub(in crate::attestation) fn parse_device(bytes: &[u8]) -> Result<String, Fault> {
+    serde_json::from_slice(bytes).map(|note: DeviceNote| note.device_id).map_err(|_| corrupt())
+}
+
+/// Writes what the registry says of it.
+pub(in crate::attestation) fn encode_word(word: &Word) -> Result<String, Fault> {
+    let Word { outlook, changed_at } = *word;
+    to_json(&WordNote { goes_on: outlook == Outlook::GoesOn, changed_at })
+}
+
+/// Reads what the registry says; nothing where it had trouble of its own.
+pub(in crate::attestation) fn parse_word(reply: &Reply) -> Option<Word> {
+    let note: WordNote = serde_json::from_str(&reply.body).ok().filter(|_| reply.status == 200)?;
+    let outlook = if note.goes_on { Outlook::GoesOn } else { Outlook::Ends };
+    Some(Word { outlook, changed_at: note.changed_at })
 }
 
 #[derive(Serialize, Deserialize)]

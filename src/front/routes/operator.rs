@@ -66,7 +66,7 @@ pub(super) const TABLE: &[Route] = &[
         "A server's invoices; `format=csv` too.",
     ),
     Route {
-        who: Who::Anyone,
+        who: Who::Signer,
         request: Some("BillingMessage"),
         ..write(
             Method::Post,

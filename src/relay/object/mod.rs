@@ -103,7 +103,12 @@ impl RelayRegistry {
         }
         let barred = self.porch.barred(conn, turn.now);
         let speaker = Speaker { conn, code: None, network, dialect: Dialect::Registry, barred };
-        self.desk.message(turn, &speaker, text)
+        let mut work = self.desk.message(turn, &speaker, text)?;
+        if let Some(question) = self.porch.doubt(turn, (conn, network)) {
+            work.actions.push(question);
+            work.changed.push(conn);
+        }
+        Ok(work)
     }
 }
 
@@ -163,6 +168,9 @@ impl Object for RelayRegistry {
 
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
         let Some((conn, told)) = self.porch.told(ticket, outcome, turn.now) else { return Ok(()) };
+        let Some(told) = told else {
+            return self.finish(turn, Work { changed: vec![conn], ..Work::default() }, None);
+        };
         let words = Action::Send { conn, text: told.frame };
         let Some((code, reason)) = told.close else {
             let work = Work { actions: vec![words], changed: vec![conn], ..Work::default() };

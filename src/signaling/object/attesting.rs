@@ -26,6 +26,10 @@ impl SignalingRoom {
             self.finish(turn, effects, Work::default());
             return Ok(());
         };
+        let Some(told) = told else {
+            self.finish(turn, effects, Work { changed: vec![conn], ..Work::default() });
+            return Ok(());
+        };
         let words = Action::Send { conn, text: told.frame };
         match told.close {
             None => {

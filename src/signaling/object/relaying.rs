@@ -34,7 +34,12 @@ impl SignalingRoom {
         let code = self.room.record(conn).map(|record| &*record.identity.code);
         let barred = self.porch.barred(conn, turn.now);
         let speaker = Speaker { conn, code, network: &socket.network, dialect: dialect_of(dialect), barred };
-        self.desk.message(turn, &speaker, text)
+        let mut work = self.desk.message(turn, &speaker, text)?;
+        if let Some(question) = self.porch.doubt(turn, (conn, &socket.network)) {
+            work.actions.push(question);
+            work.changed.push(conn);
+        }
+        Ok(work)
     }
 
     /// Lets a socket go, with all that lives by it in the room and at the desk.
