@@ -118,7 +118,6 @@ const waystation :Workerd.Worker = (
     (name = "BILLING_PORTAL_URL", fromEnvironment = "BILLING_PORTAL_URL"),
     (name = "MAIL_WEBHOOK_URL", fromEnvironment = "MAIL_WEBHOOK_URL"),
     (name = "PUSH_BILLING_WEBHOOK_URL", fromEnvironment = "PUSH_BILLING_WEBHOOK_URL"),
-    (name = "PUSH_BILLING_PAGES_URL", fromEnvironment = "PUSH_BILLING_PAGES_URL"),
     (name = "FLEET_HEARTBEAT_MS", fromEnvironment = "FLEET_HEARTBEAT_MS"),
   ],
 );

@@ -193,21 +193,13 @@ fn step(dice: &mut Dice, world: &mut World, ids: &mut BTreeMap<&'static str, u64
         0..=2 => an_upload(dice, world, ids),
         3 => operator(Op::OperatorRealmPlan, organization, &a_plan(dice)),
         4 => operator(Op::OperatorServerPlan, server, &a_plan(dice)),
-        5 => {
-            let uuid = if dice.roll(2) == 0 { organization } else { "" };
-            let wish = dice.of(&["{\"status\":2}", "{\"status\":1}", "{\"licenses\":70}", "{\"schedule\":1}"]);
-            let caller = Some(String::from("owner@example.org"));
-            let asked = operator(Op::PushOwnerPlan, uuid, &serde_json::from_str(wish).unwrap());
-            let asked = Call { principal: Principal::Service, caller, ..asked };
-            return format!("an owner's plan: {}", world.server(server).call(&asked).status);
-        }
+        5 => operator(Op::OperatorDeactivationLink, server, &json!({ "reason": "play" })),
         6 => {
             let change = a_plan(dice);
-            let message =
-                json!({ "event": format!("evt_{}", dice.roll(1_000)), "realm": organization, "change": change });
+            let message = json!({ "event": format!("evt_{}", dice.roll(1_000)), "server": server, "realm": organization, "change": change });
             let body = message.to_string().into_bytes();
             let signature = sign(&Secret::new(SECRET.to_owned()), &body, world.now);
-            let authorization = Some(format!("Signature {signature}"));
+            let authorization = Some(signature);
             Call { params: vec![server.to_owned()], authorization, body, ..call(Op::PushBillingEvent) }
         }
         7 => {

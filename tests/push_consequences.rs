@@ -93,7 +93,11 @@ fn an_upload_moves_the_ledgers_of_plans_that_follow_people() {
         people(&world, 6, 9, 99, -400),
     ];
     tell(&mut world, &rows);
-    assert_eq!(ledger(&world, REALM), (50, 33, -1_000), "the peak is paid for, the next period begins with fewer");
+    assert_eq!(
+        ledger(&world, REALM),
+        (50, 33, -2_000),
+        "the peak is paid for from its time, the next begins with fewer"
+    );
     assert_eq!(ledger(&world, OTHER).0, 40, "a plan with a fixed number follows nobody");
     let entries = "SELECT count(*) FROM license_ledger";
     let count =
@@ -117,7 +121,7 @@ fn a_servers_plan_follows_the_people_of_all_its_organizations() {
     world.wait(HOUR);
     let rows = [people(&world, 3, 0, 22, -2_000), people(&world, 4, 5, 8, -1_000), people(&world, 5, 1, 10, -500)];
     tell(&mut world, &rows);
-    assert_eq!(ledger(&world, ""), (45, 40, -500));
+    assert_eq!(ledger(&world, ""), (45, 40, -1_000), "dated by the rise, not by the fall after it");
 }
 
 #[test]

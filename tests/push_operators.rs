@@ -17,7 +17,7 @@ use push_world::{
 };
 use serde_json::{Value, json};
 use waystation::front::routes::{ROUTES, Who};
-use waystation::kernel::object::{Call, Principal};
+use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::Operation as Op;
 use waystation::kernel::reply::Reply;
 use waystation::kernel::secret::Secret;
@@ -71,16 +71,25 @@ fn token(world: &mut World, role: Role) -> String {
 }
 
 fn world() -> World {
-    let mut world = World::with(&[
-        ("PUSH_BILLING_KEY", SECRET),
-        ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
-        ("PUSH_BILLING_PAGES_URL", "https://self.example"),
-    ]);
+    let mut world =
+        World::with(&[("PUSH_BILLING_KEY", SECRET), ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook")]);
     world.register(UUID_A);
     world.upload(UUID_A, &[REALM]);
     world.wait(10_000);
     world.fetched.clear();
     world
+}
+
+/// Tells of people: audit rows with their ids, all of now.
+fn people(world: &mut World, rows: &[(i64, u64)]) {
+    let now = world.now.as_millis() / 1_000;
+    let row = |(id, count): &(i64, u64)| {
+        json!({ "id": id, "realm": 0, "event_time": now, "backfilled": false, "event_type": 101,
+            "extra_data": { "10": { "11": { "400": count } } } })
+    };
+    let rows = Value::from(rows.iter().map(row).collect::<Vec<_>>()).to_string();
+    let form = [("realm_counts", "[]"), ("installation_counts", "[]"), ("realmauditlog_rows", rows.as_str())];
+    accepted(&world.send(&as_server(UUID_A, form_call(Op::PushAnalytics, &form))));
 }
 
 fn events(audit: &Value) -> Vec<i64> {
@@ -317,14 +326,21 @@ fn plans_renew_by_the_alarm_and_leave_invoices() {
     let signing_off = world.send(&as_server(UUID_A, form_call(Op::PushServerDeactivate, &[])));
     refused(&signing_off, 400, "BAD_REQUEST", "");
     assert_eq!(body(&signing_off)["error_description"], "server deactivation with existing plan");
+    let amounts = |world: &mut World| {
+        let invoices = read(world, Op::OperatorServerInvoices, UUID_A, "");
+        let amount = |invoice: &Value| (invoice["kind"].clone(), invoice["amount"].as_u64().unwrap());
+        invoices["invoices"].as_array().unwrap().iter().map(amount).collect::<Vec<_>>()
+    };
     world.wait(70 * DAY);
-    let invoices = read(&mut world, Op::OperatorServerInvoices, UUID_A, "");
-    let amounts: Vec<u64> =
-        invoices["invoices"].as_array().unwrap().iter().map(|invoice| invoice["amount"].as_u64().unwrap()).collect();
-    assert_eq!(amounts, [3_500 - 2_000; 3]);
+    assert_eq!(amounts(&mut world), [(json!("period"), 1_500)], "nobody has uploaded since");
+    people(&mut world, &[(7, 10)]);
+    world.wait(1);
+    assert_eq!(amounts(&mut world), vec![(json!("period"), 1_500); 3]);
     let csv = admin(&mut world, Op::OperatorServerInvoices, UUID_A, "format=csv", &Value::Null);
     let lines: Vec<&str> = csv.body.split("\r\n").collect();
-    assert!(lines[0].starts_with("id,realm_uuid,tier,") && lines[1].starts_with("1,,103,") && lines.len() == 5);
+    let header = "id,realm_uuid,kind,tier,created_at,period_start,period_end,licenses,amount,discount,currency";
+    assert_eq!((lines[0], lines.len()), (header, 5));
+    assert!(lines[1].starts_with("1,,period,103,") && lines[1].ends_with(",10,1500,2000,usd"), "{}", lines[1]);
     assert_eq!(admin(&mut world, Op::OperatorServerInvoices, UUID_A, "format=pdf", &Value::Null).status, 400);
     let end = json!({ "plan": { "status": 2 } });
     admin(&mut world, Op::OperatorServerPlan, UUID_A, "", &end);
@@ -506,27 +522,26 @@ fn a_signed_message_of_the_payment_system_sets_a_plan_once() {
 }
 
 #[test]
-fn an_owner_gets_a_link_and_the_servers_plan_follows_its_only_organization() {
+fn a_link_for_an_owner_is_made_for_known_organizations_and_known_pages_only() {
     let mut world = world();
-    assert_eq!(admin(&mut world, Op::OperatorServerPlan, UUID_A, "", &json!({ "plan": { "tier": 103 } })).status, 200);
     let user = json!({ "uuid": push_world::USER, "email": "owner@example.org", "full_name": "Owner" }).to_string();
     let organization = realm(0, REALM).to_string();
+    let ask = |world: &mut World, form: &[(&str, &str)]| {
+        let browser = Some(Browser { base: String::from("https://push.example.org"), ..Browser::default() });
+        world.send(&as_server(UUID_A, Call { browser, ..form_call(Op::PushBilling, form) }))
+    };
     let form = [("user", user.as_str()), ("realm", organization.as_str()), ("next_page", "plans")];
-    let told = accepted(&world.send(&as_server(UUID_A, form_call(Op::PushBilling, &form))));
-    assert!(told["billing_access_url"].as_str().unwrap().starts_with("https://self.example/remote-billing-login/"));
-    let shown = read(&mut world, Op::OperatorRealm, REALM, "");
-    assert_eq!((shown["plan_type"].as_u64(), shown["billing"]["plan"]["tier"].as_u64()), (Some(103), Some(103)));
-    assert_eq!(read(&mut world, Op::OperatorServer, UUID_A, "")["plan_type"], 100);
-    let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
-    assert_eq!(audit["rows"][0]["event_type"], 20_002);
+    let told = accepted(&ask(&mut world, &form));
+    let url = told["billing_access_url"].as_str().unwrap();
+    assert!(url.starts_with("https://push.example.org/remote-billing-login/"), "{url}");
     let unknown = realm(0, UUID_B).to_string();
-    let call = as_server(UUID_A, form_call(Op::PushBilling, &[("user", &user), ("realm", &unknown)]));
-    refused(&world.send(&call), 403, "MISSING_REMOTE_REALM", "Organization not registered");
+    let reply = ask(&mut world, &[("user", &user), ("realm", &unknown)]);
+    refused(&reply, 403, "MISSING_REMOTE_REALM", "Organization not registered");
     for (field, value, msg) in
         [("next_page", "invoices", "Invalid next_page"), ("uri_scheme", "ftp://", "Invalid uri_scheme")]
     {
         let form = [("user", user.as_str()), ("realm", organization.as_str()), (field, value)];
-        refused(&world.send(&as_server(UUID_A, form_call(Op::PushBilling, &form))), 400, "BAD_REQUEST", msg);
+        refused(&ask(&mut world, &form), 400, "BAD_REQUEST", msg);
     }
 }
 
@@ -547,34 +562,6 @@ fn counts_older_than_four_hundred_days_are_forgotten_by_the_alarm() {
     assert_eq!(world.rows(UUID_A, "realm_count"), 1);
     world.wait(400 * DAY);
     assert_eq!(world.rows(UUID_A, "realm_count"), 0);
-}
-
-#[test]
-fn an_owner_changes_a_plan_through_the_pages_and_nobody_else_does() {
-    let mut world = world();
-    let plan = json!({ "plan": { "tier": 103, "licenses": 10 } });
-    assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &plan).status, 200);
-    let owner = |principal: Principal, body: &Value| Call {
-        principal,
-        caller: Some(String::from("owner@example.org")),
-        ..wish(Op::PushOwnerPlan, REALM, "", body)
-    };
-    let end = json!({ "status": 2 });
-    for stranger in [Principal::Anonymous, Principal::Operator, Principal::Peer] {
-        let reply = world.server(UUID_A).call(&owner(stranger, &end));
-        assert_eq!(reply.status, 404, "{stranger:?}");
-    }
-    let reply = world.server(UUID_A).call(&owner(Principal::Service, &end));
-    assert_eq!(body(&reply)["plan"]["status"], 2);
-    let again = world.server(UUID_A).call(&owner(Principal::Service, &end));
-    assert_eq!(
-        (again.status, body(&again)["detail"].as_str()),
-        (409, Some("The plan's status does not allow this change"))
-    );
-    let both = json!({ "status": 1, "licenses": 20 });
-    assert_eq!(world.server(UUID_A).call(&owner(Principal::Service, &both)).status, 400);
-    let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
-    assert_eq!(audit["rows"].as_array().unwrap().last().unwrap()["actor"], "owner:owner@example.org");
 }
 
 #[test]
@@ -619,4 +606,248 @@ fn a_move_that_was_cut_off_half_way_is_finished_by_asking_again() {
     world.wait(10 * 60_000);
     assert_eq!((world.rows(UUID_A, "realm"), world.rows(UUID_B, "realm")), (0, 1));
     assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 409, "it is there");
+}
+
+/// A browser that an operator's request is made at.
+fn at_base(call: Call) -> Call {
+    Call { browser: Some(Browser { base: String::from("https://push.example.org"), ..Browser::default() }), ..call }
+}
+
+#[test]
+fn an_operator_mints_a_link_with_which_the_contact_ends_the_registration() {
+    let mut world = world();
+    let mint = |world: &mut World, body: &Value| {
+        let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", body));
+        world.send(&Call { principal: Principal::Operator, ..call })
+    };
+    let made = mint(&mut world, &json!({ "reason": "asked by telephone" }));
+    assert_eq!((made.status, made.header("Cache-Control")), (200, Some("no-store")), "{}", made.body);
+    let url = body(&made)["url"].as_str().unwrap().to_owned();
+    let key = url.strip_prefix("https://push.example.org/serverlogin/do_confirm/").expect("a link of ours").to_owned();
+    assert!(!world.dump().iter().any(|line| line.contains(&key)), "the link itself is kept nowhere");
+    assert!(world.fetched.is_empty(), "the operator sends it");
+    let audit = read(&mut world, Op::OperatorServerAudit, UUID_A, "");
+    let last = audit["rows"].as_array().unwrap().last().unwrap();
+    assert_eq!((last["event_type"].as_i64(), last["actor"].as_str()), (Some(20_006), Some("operator:admin")));
+    assert_eq!(last["extra_data"]["reason"], "asked by telephone");
+    assert!(!audit.to_string().contains(&key));
+    let open = at_base(Call { params: vec![key], ..call(Op::BillingServerConfirm) });
+    let door = world.send(&open);
+    assert!(door.status == 200 && door.body.contains("admin@example.org"), "{}", door.body);
+    world.wait(DAY + 1);
+    assert_eq!(world.send(&open).status, 404, "for a day");
+    world.wait(DAY);
+    assert_eq!(world.rows(UUID_A, "billing_preregistration"), 0);
+
+    assert_eq!(mint(&mut world, &json!({ "surprise": 1 })).status, 400);
+    admin(&mut world, Op::OperatorDeactivate, UUID_A, "", &Value::Null);
+    let late = mint(&mut world, &Value::Null);
+    assert_eq!((late.status, body(&late)["detail"].as_str()), (409, Some("The server is deactivated already")));
+    admin(&mut world, Op::OperatorServerRemove, UUID_A, "", &Value::Null);
+    assert_eq!(mint(&mut world, &Value::Null).status, 409);
+    let mut keyless = World::with(&[("PUSH_TRANSFER_KEY", "-")]);
+    keyless.register(UUID_A);
+    assert_eq!(mint(&mut keyless, &Value::Null).status, 503);
+}
+
+#[test]
+fn a_deactivation_link_names_the_operators_host_where_one_is_set() {
+    let mut world = World::with(&[("BILLING_HOST", "selfhosting.example.org")]);
+    world.register(UUID_A);
+    let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", &Value::Null));
+    let made = world.send(&Call { principal: Principal::Operator, ..call });
+    let url = body(&made)["url"].as_str().unwrap().to_owned();
+    assert!(url.starts_with("https://selfhosting.example.org/serverlogin/do_confirm/"), "{url}");
+}
+
+const LISTS: [(Op, &str, &str); 11] = [
+    (Op::OperatorServers, "", ""),
+    (Op::OperatorServerRealms, UUID_A, ""),
+    (Op::OperatorServerAudit, UUID_A, ""),
+    (Op::OperatorServerCounts, UUID_A, "&property=1day_actives::day"),
+    (Op::OperatorServerTokens, UUID_A, ""),
+    (Op::OperatorServerInvoices, UUID_A, ""),
+    (Op::OperatorExport, UUID_A, ""),
+    (Op::OperatorRealmAudit, REALM, ""),
+    (Op::OperatorRealmCounts, REALM, "&property=1day_actives::day"),
+    (Op::OperatorRealmInvoices, REALM, ""),
+    (Op::OperatorTokens, "", ""),
+];
+
+#[test]
+fn every_list_takes_at_most_two_hundred_at_once_and_refuses_what_is_no_cursor() {
+    let mut world = world();
+    for (operation, param, rest) in LISTS {
+        for (query, status) in [
+            ("", 200),
+            ("limit=1", 200),
+            ("limit=200", 200),
+            ("limit=0", 400),
+            ("limit=201", 400),
+            ("limit=-1", 400),
+            ("limit=x", 400),
+            ("limit=1.5", 400),
+            ("after=x", 400),
+            ("after=-1", 400),
+            ("after=99999999999999999999", 400),
+            ("after=x%27%3Bdrop", 400),
+        ] {
+            let query = format!("{query}{rest}");
+            let reply = admin(&mut world, operation, param, query.trim_start_matches('&'), &Value::Null);
+            assert_eq!(reply.status, status, "{operation:?} {query}: {}", reply.body);
+        }
+    }
+    let listed: Vec<Op> = LISTS.iter().map(|(operation, ..)| *operation).collect();
+    for route in ROUTES.iter().filter(|route| route.answers.iter().any(|answer| answer.schema == Some("OperatorPage")))
+    {
+        assert!(listed.contains(&route.operation), "{} is a list", route.template);
+    }
+}
+
+/// A server as large as one may be, without the time that its uploads would take.
+fn huge() -> World {
+    let world = world();
+    let fill = |sql: &'static str| Statement::plain(sql);
+    let batch = vec![
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM of WHERE n < 10000) INSERT INTO realm (uuid, \
+            host, name, owner_secret, created_at, last_updated, number) SELECT printf('%08x-0000-4000-8000-000000000000', \
+            n), 'host', 'name', zeroblob(32), n, n, n FROM of",
+        ),
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 500000) INSERT INTO device (kind, \
+            token, token_hash, user_id, realm_id, registered_at) SELECT 2, 'token', randomblob(32), n, n % 10000, n FROM of",
+        ),
+        fill("INSERT OR REPLACE INTO tally VALUES (1, 500000, 0, 0)"),
+        fill(
+            "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 1000000) INSERT INTO realm_audit \
+            (number, remote_id, event_time, backfilled, event_type, extra, actor) SELECT n % 10000, n, n, 0, 101, \
+            '{}', 'server' FROM of",
+        ),
+        fill("INSERT OR REPLACE INTO upload_mark VALUES ('audit', 1000000, 1000000, 1000000, 0, 2000000)"),
+    ];
+    world.servers[UUID_A].database.commit(batch).unwrap();
+    world
+}
+
+#[test]
+fn lists_and_exports_of_the_largest_server_cost_no_more_than_a_page() {
+    let (mut small, mut large) = (world(), huge());
+    for (operation, param, rest) in LISTS {
+        let cost = |world: &mut World, query: &str| {
+            world.servers[UUID_A].database.take_read_steps();
+            let reply = admin(world, operation, param, query, &Value::Null);
+            assert_eq!(reply.status, 200, "{operation:?}: {}", reply.body);
+            (world.servers[UUID_A].database.take_read_steps(), reply.body.len())
+        };
+        let query = format!("limit=200{rest}");
+        let ((few, _), (many, bytes)) = (cost(&mut small, &query), cost(&mut large, &query));
+        // What is left beside the page is counting the organizations.
+        assert!(many < few + 200 * 200 + 10_000 * 3, "{operation:?}: {few} steps, then {many}");
+        assert!(bytes < 256 * 1024, "{operation:?}: {bytes} bytes");
+    }
+    let (mut after, mut seen, mut pages) = (0, 0, 0);
+    loop {
+        let page = read(&mut large, Op::OperatorExport, UUID_A, &format!("after={after}"));
+        assert_eq!(
+            (page["realms_total"].as_u64(), page["uploaded_rows"]["audit"].as_u64()),
+            (Some(10_000), Some(1_000_000))
+        );
+        assert_eq!(page["server"]["legacy_tokens"], 500_000);
+        seen += page["realms"].as_array().unwrap().len();
+        pages += 1;
+        match page["next"].as_i64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (10_000, 51), "all of it, page by page");
+}
+
+#[test]
+fn an_export_shows_organizations_with_their_plans_and_no_secret() {
+    let mut world = world();
+    admin(&mut world, Op::OperatorRealmPlan, REALM, "", &json!({ "plan": { "tier": 103 } }));
+    let reply = admin(&mut world, Op::OperatorExport, UUID_A, "", &Value::Null);
+    assert_eq!(reply.header("Cache-Control"), Some("no-store"));
+    let export = body(&reply);
+    assert_eq!(export["realms"][0]["billing"]["plan"]["tier"], 103);
+    assert_eq!((export["server"]["uuid"].as_str(), export["next"].is_null()), (Some(UUID_A), true));
+    for secret in ["owner_secret", &key('k')] {
+        assert!(!reply.body.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_page_of_long_rows_is_shorter_and_nothing_is_left_out() {
+    let mut world = world();
+    let row = "WITH RECURSIVE of(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM of WHERE n < 100) INSERT INTO server_audit \
+        (event_time, event_type, extra) SELECT n, 10204, '{\"reason\":\"' || printf('%060000d', n) || '\"}' FROM of";
+    world.servers[UUID_A].database.commit(vec![Statement::plain(row)]).unwrap();
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let reply =
+            admin(&mut world, Op::OperatorServerAudit, UUID_A, &format!("limit=200&after={after}"), &Value::Null);
+        assert!(reply.body.len() < 1_200_000, "{}", reply.body.len());
+        let page = body(&reply);
+        seen.extend(page["rows"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()));
+        match page["next"].as_i64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=101).collect::<Vec<_>>());
+}
+
+#[test]
+fn growth_within_a_year_is_billed_each_month_and_a_crash_bills_nothing_twice() {
+    let play = |crashes: bool, looks_every_ms: u64| {
+        let mut world = world();
+        let plan = json!({ "tier": 104, "licenses": 30, "billing_schedule": 1 });
+        let wish = json!({ "plan": plan, "customer": { "flat_discount": 0 } });
+        assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &wish).status, 200);
+        let pass = |world: &mut World, until_day: u64| {
+            let until = 1_800_000_010_000 + until_day * DAY;
+            while world.now.as_millis() < until {
+                world.wait(looks_every_ms.min(until - world.now.as_millis()));
+                if crashes {
+                    world.crash();
+                }
+            }
+        };
+        let mut id = 0;
+        // Two come, one goes, and comes back with another in the month after; the server is silent from July to November.
+        for (day, count) in [(1, 30), (50, 32), (60, 31), (70, 33), (100, 33), (160, 33), (300, 40), (400, 41)] {
+            pass(&mut world, day);
+            id += 1;
+            people(&mut world, &[(id, count)]);
+            if crashes {
+                world.crash();
+            }
+        }
+        pass(&mut world, 401);
+        let shown = read(&mut world, Op::OperatorRealm, REALM, "");
+        let invoices = read(&mut world, Op::OperatorRealmInvoices, REALM, "");
+        let invoices = invoices["invoices"].as_array().unwrap().iter().map(|invoice| {
+            let number = |name: &str| invoice[name].as_u64().unwrap();
+            let day = |name: &str| (number(name) - 1_800_000_000) / 86_400;
+            let kind = invoice["kind"].as_str().unwrap().to_owned();
+            (kind, day("period_start"), day("period_end"), number("licenses"), number("amount"))
+        });
+        (invoices.collect::<Vec<_>>(), shown["billing"]["plan"]["licenses_not_invoiced"].clone())
+    };
+    let once = play(false, 500 * DAY);
+    let invoice = |kind: &str, start, end, licenses, amount| (kind.to_owned(), start, end, licenses, amount);
+    let (year, two) = (365, 731);
+    // A license costs 8,000 a year: 315, 295 and 65 days of 365 are left, less ten seconds.
+    let expected = vec![
+        invoice("period", 0, year, 30, 30 * 8_000),
+        invoice("additional", 50, year, 2, 2 * 6_904),
+        invoice("additional", 70, year, 1, 6_466),
+        invoice("additional", 300, year, 7, 7 * 1_425),
+        invoice("period", year, two, 40, 40 * 8_000),
+    ];
+    assert_eq!(once, (expected, json!(1)), "the one of day 400 follows in a month");
+    assert_eq!(play(true, 500 * DAY), once);
+    assert_eq!(play(true, 7 * DAY), once);
 }

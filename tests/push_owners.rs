@@ -123,6 +123,13 @@ fn an_owner_signs_in_and_changes_the_plan_that_an_operator_has_made() {
     assert_eq!((done.status, body(&done)["result"].as_str()), (200, Some("success")), "{}", done.body);
     let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]);
     assert!(shown.body.contains("Basic") && shown.body.contains("Ends with this billing period"), "{}", shown.body);
+    for (form, sentence) in [
+        ([("status", "2")].as_slice(), "The plan's status does not allow this change"),
+        ([("licenses", "5")].as_slice(), "The plan's status does not allow this change"),
+    ] {
+        let refused = owner.send(&mut world, O::BillingRealmPlan, &[REALM], form);
+        assert_eq!(body(&refused)["msg"], sentence);
+    }
     let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
     assert!(audit.contains("owner:owner@chat.example.org"), "{audit}");
 }
@@ -350,9 +357,9 @@ fn owners_see_their_newest_invoices_and_take_them_along() {
     let mut world = world();
     let mut owner = owner(&mut world);
     let insert = format!(
-        "INSERT INTO invoice (realm_uuid, plan_id, tier, created_at, period_start, period_end, licenses, amount, discount) \
+        "INSERT INTO invoice (realm_uuid, plan_id, tier, created_at, period_start, period_end, licenses, amount, discount, kind) \
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1005) \
-         SELECT '{REALM}', 1, 103, 1800000000000, 1800000000000, 1802592000000, i, 100 * i, 0 FROM n"
+         SELECT '{REALM}', 1, 103, 1800000000000, 1800000000000, 1802592000000, i, 100 * i, 0, 'period' FROM n"
     );
     let insert: &'static str = Box::leak(insert.into_boxed_str());
     world.server(UUID_A).database.commit(vec![Statement::plain(insert)]).unwrap();
@@ -401,4 +408,118 @@ fn the_resolver_is_asked_before_a_letter_is_counted_and_sent() {
         Box::new(|_| Some(push_world::answered(200, r#"{"Status":0,"Answer":[{"type":15,"data":"5 mx."}]}"#)));
     assert_eq!(owner.send(&mut world, O::BillingRealmMail, &[&token], &email).status, 200);
     mailed_key(&world);
+}
+
+/// Tells of the people of the organizations by their numbers, all of now.
+fn people(world: &mut World, rows: &[(u64, u64, u64)]) {
+    let now = world.now.as_millis() / 1_000;
+    let row = |(id, realm, count): &(u64, u64, u64)| {
+        json!({ "id": id, "realm": realm, "event_time": now, "backfilled": false, "event_type": 101,
+            "extra_data": { "10": { "11": { "400": count } } } })
+    };
+    let rows = Value::from(rows.iter().map(row).collect::<Vec<_>>()).to_string();
+    let form = [("realm_counts", "[]"), ("installation_counts", "[]"), ("realmauditlog_rows", rows.as_str())];
+    assert_eq!(world.send(&as_server(UUID_A, form_call(O::PushAnalytics, &form))).status, 200);
+}
+
+fn licenses(shown: &Value) -> (u64, u64) {
+    let plan = &shown["billing"]["plan"];
+    (plan["licenses"].as_u64().unwrap(), plan["licenses_at_next_renewal"].as_u64().unwrap())
+}
+
+/// The owner of the only organization looks at the door, which is when a plan moves.
+fn come(world: &mut World) -> Reply {
+    let (mut owner, token) = (Owner::default(), token(world));
+    owner.send(world, O::BillingRealmLogin, &[&token], &[])
+}
+
+#[test]
+fn a_plan_that_moves_counts_its_organizations_own_people_at_once() {
+    for (plan, own, expected) in [
+        (json!({ "tier": 104, "licenses": 40 }), 50, (50, 50)),
+        (json!({ "tier": 104, "licenses": 40 }), 30, (40, 30)),
+        (json!({ "tier": 104, "licenses": 40, "automanage_licenses": false }), 50, (40, 40)),
+        (json!({ "tier": 102, "licenses": 40, "automanage_licenses": true }), 50, (40, 40)),
+    ] {
+        let mut world = world();
+        // The organization's own, and those of one that is gone: a server counts both.
+        people(&mut world, &[(1, 0, own), (2, 7, 9)]);
+        operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": plan }));
+        world.wait(1_000);
+        assert_eq!(come(&mut world).status, 200);
+        let shown = operate(&mut world, O::OperatorRealm, REALM, &Value::Null);
+        assert_eq!(licenses(&shown), expected, "{plan} with {own}");
+        assert_eq!(shown["plan_type"], plan["tier"]);
+        // Ten more licenses of the month are put down for the organization to pay, and only where people are counted.
+        let more = if expected.0 == 50 { 10 } else { 0 };
+        assert_eq!(shown["billing"]["plan"]["licenses_not_invoiced"], more, "{plan} with {own}");
+    }
+}
+
+#[test]
+fn a_plan_that_moves_keeps_its_licenses_while_nobody_has_counted_the_organization() {
+    let mut world = world();
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 104, "licenses": 40 } }));
+    world.wait(1_000);
+    assert_eq!(come(&mut world).status, 200);
+    assert_eq!(licenses(&operate(&mut world, O::OperatorRealm, REALM, &Value::Null)), (40, 40));
+}
+
+#[test]
+fn plans_that_cannot_be_put_together_are_left_alone_and_the_owner_reads_why() {
+    let mut world = world();
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 103 } }));
+    operate(&mut world, O::OperatorRealmPlan, REALM, &json!({ "plan": { "tier": 104 } }));
+    world.wait(10_000);
+    let before = world.dump();
+    let reply = come(&mut world);
+    let sentence =
+        "Couldn&#39;t reconcile billing data between server and realm. Please contact the operator of this service.";
+    assert!(reply.status == 400 && reply.body.contains(sentence), "{}", reply.body);
+    // That somebody asked for a link is all that is left.
+    let kept = |dump: &[String]| dump.iter().filter(|line| !line.contains(" realm: ")).cloned().collect::<Vec<_>>();
+    assert_eq!(kept(&world.dump()), kept(&before));
+}
+
+#[test]
+fn an_owner_who_buys_more_pays_for_the_rest_of_the_month() {
+    const DAY: u64 = 24 * HOUR_MS;
+    let mut world = world();
+    owner(&mut world);
+    let plan = json!({ "tier": 103, "licenses": 10, "automanage_licenses": false });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &json!({ "plan": plan, "customer": { "flat_discount": 0 } }));
+    world.wait(DAY + 60_000);
+    people(&mut world, &[]);
+    let mut owner = again(&mut world);
+    let bought = owner.send(&mut world, O::BillingRealmPlan, &[REALM], &[("licenses", "13")]);
+    assert_eq!(bought.status, 200, "{}", bought.body);
+    world.crash();
+    world.wait(31 * DAY);
+    people(&mut world, &[]);
+    world.wait(1);
+    world.crash();
+    world.wait(DAY);
+    let invoices = operate(&mut world, O::OperatorRealmInvoices, REALM, &Value::Null);
+    let invoices = invoices["invoices"].as_array().unwrap();
+    let told = |invoice: &Value| {
+        let number = |name: &str| invoice[name].as_u64().unwrap();
+        let days = (number("period_end") - number("period_start")).div_ceil(86_400);
+        (invoice["kind"].as_str().unwrap().to_owned(), number("licenses"), number("amount"), days)
+    };
+    let told: Vec<_> = invoices.iter().map(told).collect();
+    // 350 * 30/31 is 338.7, less a minute.
+    let period = |licenses, days| (String::from("period"), licenses, licenses * 350, days);
+    assert_eq!(told, [period(10, 31), (String::from("additional"), 3, 3 * 339, 30), period(13, 28)]);
+    let page = again(&mut world).send(&mut world, O::BillingRealmPage, &[REALM, "invoices"], &[]);
+    assert!(page.body.contains("Additional licenses") && page.body.contains("2027-01-16"), "{}", page.body);
+}
+
+/// A known owner signs in anew.
+fn again(world: &mut World) -> Owner {
+    let (mut owner, token) = (Owner::default(), token(world));
+    assert_eq!(owner.send(world, O::BillingRealmLogin, &[&token], &[]).status, 200, "{}", owner.page);
+    let entered = owner.send(world, O::BillingRealmEnter, &[&token], &[]);
+    assert_eq!(entered.status, 302, "{}", entered.body);
+    owner.send(world, O::BillingRealmPage, &[REALM, "billing"], &[]);
+    owner
 }

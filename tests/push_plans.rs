@@ -10,9 +10,9 @@
 
 use waystation::kernel::time::Timestamp;
 use waystation::push::audit::{Change, Entry, Note, Scope};
-use waystation::push::cycle::{next_cycle, plus_months};
+use waystation::push::cycle::{cycle_of, next_cycle, plus_months};
 use waystation::push::headcount::{Counted, Headcount};
-use waystation::push::ledger::{LedgerEntry, advance, decide_renewal};
+use waystation::push::ledger::{LedgerEntry, Owed};
 use waystation::push::owner::{OwnerWish, decide_owner, may_deactivate};
 use waystation::push::plan::{
     Account, Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanError, PlanWish, Price, Set, decide_change,
@@ -59,6 +59,8 @@ fn plan(status: Status) -> Plan {
         next_invoice_date: Some(NOW.plus(20 * DAY)),
         end_date: None,
         invoicing_status: Invoicing::Done,
+        sold: 30,
+        owed: Owed::default(),
     }
 }
 
@@ -283,6 +285,25 @@ fn months_are_calendar_months_and_days_that_a_month_lacks_are_its_last() {
 }
 
 #[test]
+fn a_cycle_is_found_wherever_its_anchor_is() {
+    for schedule in [Schedule::Monthly, Schedule::Annual] {
+        for anchor in ["2020-12-31", "2024-02-29", "2026-01-31", "2027-01-01"].map(at) {
+            let plan = Plan { billing_cycle_anchor: anchor, billing_schedule: schedule, ..plan(Status::Active) };
+            let mut bounds = (0..200).map(|cycle| plus_months(anchor, cycle * schedule.months()));
+            let (mut start, mut end) = (bounds.next().unwrap(), bounds.next().unwrap());
+            for day in 0..3_000 {
+                let at = anchor.plus(day * DAY);
+                while end <= at {
+                    (start, end) = (end, bounds.next().unwrap());
+                }
+                assert_eq!(cycle_of(&plan, at), (start, end), "{} {}", iso(anchor), iso(at));
+            }
+            assert_eq!(cycle_of(&plan, anchor.minus(DAY)).1, plus_months(anchor, schedule.months()));
+        }
+    }
+}
+
+#[test]
 fn the_next_cycle_follows_from_the_status() {
     let anchor = at("2026-01-31");
     let of = |status, end: Option<&str>| {
@@ -304,59 +325,29 @@ fn the_next_cycle_follows_from_the_status() {
 }
 
 #[test]
-fn a_ledger_rises_with_the_people_and_remembers_the_newest_number() {
-    let last = entry(30, 30);
-    let of = |counts: &[(u64, u64)]| {
-        let counts = counts.iter().map(|(after, people)| (NOW.plus(*after), *people));
-        advance(&last, counts).iter().map(|entry| (entry.licenses, entry.licenses_at_next_renewal)).collect::<Vec<_>>()
-    };
-    assert_eq!(of(&[]), []);
-    assert_eq!(of(&[(0, 50)]), [], "not newer than the last entry");
-    assert_eq!(of(&[(1, 30), (2, 30)]), []);
-    assert_eq!(of(&[(1, 28)]), [(30, 28)]);
-    assert_eq!(of(&[(1, 28), (2, 29), (3, 27)]), [(30, 27)]);
-    assert_eq!(of(&[(1, 31), (2, 35), (3, 33), (4, 34)]), [(31, 31), (35, 34)]);
-    let many: Vec<(u64, u64)> = (1..10_000).map(|index| (index, 20 + index % 5)).collect();
-    assert!(of(&many).len() <= 1, "as long as the licenses' history");
-}
-
-#[test]
-fn plans_renew_switch_and_end_when_their_time_has_come() {
-    let due = |status| {
-        let plan = Plan { next_invoice_date: Some(plus_months(NOW, 1)), ..plan(status) };
-        LivePlan { last: entry(30, 28), ..live(plan) }
-    };
-    let later = plus_months(NOW, 1);
-    assert_eq!(decide_renewal(later.minus(1), &due(Status::Active), 2_000, 12), None);
-    let renewed = decide_renewal(later, &due(Status::Active), 2_000, 12).unwrap();
-    let invoice = renewed.invoice.unwrap();
-    assert_eq!((invoice.licenses, invoice.amount, invoice.discount), (28, 28 * 800 - 2_000, 2_000));
-    assert_eq!((invoice.period_start, invoice.period_end), (later, plus_months(NOW, 2)));
-    assert_eq!((renewed.plan.next_invoice_date, renewed.discounted_months), (Some(plus_months(NOW, 2)), 1));
-    assert_eq!(
-        renewed.ledger.unwrap(),
-        LedgerEntry { is_renewal: true, event_time: later, licenses: 28, licenses_at_next_renewal: 28 }
-    );
-    assert_eq!(decide_renewal(later, &due(Status::Active), 2_000, 0).unwrap().invoice.unwrap().discount, 0);
-
-    let first = live(Plan { next_invoice_date: Some(NOW), ..plan(Status::Active) });
-    let begun = decide_renewal(NOW, &first, 0, 0).unwrap();
-    assert_eq!((begun.ledger, begun.invoice.unwrap().licenses), (None, 30), "the first invoice is no renewal");
-
-    let yearly = decide_renewal(later, &due(Status::SwitchToAnnual), 0, 0).unwrap();
-    assert_eq!((yearly.plan.status, yearly.plan.billing_schedule), (Status::Active, Schedule::Annual));
-    assert_eq!(
-        (yearly.plan.price, yearly.plan.next_invoice_date),
-        (Price::PerLicense(8_000), Some(plus_months(later, 12)))
-    );
-
-    for status in [Status::DowngradeAtCycleEnd, Status::DowngradeAtTrialEnd] {
-        let ended = decide_renewal(later, &due(status), 0, 0).unwrap();
-        assert_eq!((ended.plan.status, ended.plan.next_invoice_date, ended.invoice), (Status::Ended, None, None));
-    }
-    let trial = decide_renewal(later, &due(Status::FreeTrial), 0, 0).unwrap();
-    assert_eq!((trial.plan.status, trial.plan.billing_cycle_anchor), (Status::Active, later));
-    let mut over = due(Status::Active);
-    over.plan.end_date = Some(NOW.plus(DAY));
-    assert_eq!(decide_renewal(NOW.plus(DAY), &over, 0, 0).unwrap().plan.status, Status::Ended);
+fn more_licenses_are_put_down_and_a_plan_that_ends_at_once_leaves_them_to_be_paid() {
+    let half = NOW.plus(31 * DAY / 2);
+    let known = account(Some(live(plan(Status::Active))));
+    let licenses = |count| wish(PlanWish { licenses: Some(count), ..PlanWish::default() });
+    let bought = decide_change(half, &known, &licenses(34)).unwrap();
+    let grown = bought.plan.unwrap();
+    assert_eq!((grown.sold, grown.owed.licenses, grown.owed.amount), (34, 4, 1_600));
+    assert_eq!((grown.owed.since, bought.invoice), (Some(half), None));
+    let after = account(Some(LivePlan { last: bought.ledger.unwrap(), ..live(grown) }));
+    let fewer = decide_change(half.plus(DAY), &after, &licenses(30)).unwrap();
+    assert_eq!(fewer.plan, None, "nothing is paid back");
+    let after_fewer = account(Some(LivePlan { last: fewer.ledger.unwrap(), ..after.live.clone().unwrap() }));
+    assert_eq!(decide_change(half.plus(2 * DAY), &after_fewer, &licenses(34)).unwrap().plan, None, "nor paid again");
+    let end = wish(PlanWish { status: Some(Status::Ended), ..PlanWish::default() });
+    let ended = decide_change(half.plus(3 * DAY), &after, &end).unwrap();
+    let invoice = ended.invoice.unwrap();
+    assert_eq!((invoice.kind.word(), invoice.licenses, invoice.amount), ("additional", 4, 1_600));
+    assert_eq!((invoice.period_start, invoice.period_end), (half, plus_months(NOW, 1)));
+    assert_eq!(ended.plan.unwrap().owed, Owed::default());
+    // While a renewal waits for numbers, what is bought belongs to the period that is over, and the new one begins with it.
+    let overdue = Plan { next_invoice_date: Some(plus_months(NOW, 1)), ..plan(Status::Active) };
+    let late = decide_change(NOW.plus(40 * DAY), &account(Some(live(overdue))), &licenses(34)).unwrap();
+    let entry = late.ledger.unwrap();
+    assert_eq!((entry.event_time, entry.licenses_at_next_renewal), (plus_months(NOW, 1), 34));
+    assert_eq!(late.plan.unwrap().owed.amount, 0);
 }

@@ -378,10 +378,10 @@ fn names_of_the_payment_systems_messages_are_forgotten_once_they_cannot_be_repea
     let mut world = paying();
     let send = |world: &mut World, event: &str, at| {
         let plan_type = if event == "evt_2" { 100 } else { 102 };
-        let message = json!({ "event": event, "realm": REALM, "change": { "plan_type": plan_type } });
+        let change = json!({ "plan_type": plan_type });
+        let message = json!({ "event": event, "server": UUID_A, "realm": REALM, "change": change });
         let body = message.to_string().into_bytes();
-        let signature = sign(&Secret::new(SECRET.to_owned()), &body, at);
-        let authorization = Some(format!("Signature {signature}"));
+        let authorization = Some(sign(&Secret::new(SECRET.to_owned()), &body, at));
         world.send(&Call { params: vec![UUID_A.to_owned()], authorization, body, ..call(Op::PushBillingEvent) }).status
     };
     let seen = |world: &World| world.rows(UUID_A, "billing_seen");

@@ -151,7 +151,16 @@ fn every_wrong_upload_is_refused_in_the_golden_words() {
         ("date_created", vec![None, Some(json!("x")), Some(json!(-1))]),
         ("deactivated", vec![None, Some(json!(null))]),
         ("is_system_bot_realm", vec![Some(json!(1)), Some(json!(true))]),
-        ("authentication_methods", vec![Some(json!([])), Some(json!({ "Email": 1 })), Some(json!({ "Email": true }))]),
+        (
+            "authentication_methods",
+            vec![
+                Some(json!([])),
+                Some(json!({ "Email": 1 })),
+                Some(json!({ "Email": true })),
+                Some(json!({ "M".repeat(100): true })),
+                Some(json!({ "M".repeat(101): true })),
+            ],
+        ),
         ("uuid", vec![None, Some(json!(5)), Some(json!("x"))]),
         ("uuid_owner_secret", vec![None, Some(json!(5))]),
         (

@@ -16,7 +16,7 @@ use push_world::{
     registration, upload,
 };
 use serde_json::{Value, json};
-use waystation::kernel::object::{Answer, Call};
+use waystation::kernel::object::{Answer, Call, Principal};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::quota::Quota;
 use waystation::kernel::sql::{Sql, Statement};
@@ -345,4 +345,121 @@ fn uploads_and_decisions_are_the_same_when_memory_is_lost_after_every_event() {
         world.dump()
     };
     assert_eq!(play(true), play(false));
+}
+
+/// The server's own tables, and the client that copies them here: it asks how far we are and sends what follows.
+struct Client {
+    counts: i64,
+    audit: i64,
+}
+
+impl Client {
+    /// What this client sends when it believes that we are so far, at most `most` rows of each table.
+    fn upload(&self, world: &World, marks: (i64, i64, i64), most: i64, realms: &[String]) -> Call {
+        let rows = |mark: i64, last: i64| mark + 1..=last.min(mark + most);
+        let count = |id: i64| {
+            let mut row = count(id);
+            row["end_time"] = json!(1_799_000_000 + id * 3_600);
+            row
+        };
+        let realm_counts: Vec<Value> = rows(marks.0, self.counts).map(count).collect();
+        let installation: Vec<Value> = rows(marks.1, self.counts).map(count).collect();
+        let people = |id: i64| 10 + u64::try_from(id).unwrap();
+        let audit: Vec<Value> = rows(marks.2, self.audit).map(|id| joined(world, id, 0, people(id))).collect();
+        let realms: Vec<Value> = realms.iter().enumerate().map(|(number, uuid)| realm(number, uuid)).collect();
+        upload(
+            UUID_A,
+            &[
+                ("realm_counts", json!(realm_counts)),
+                ("installation_counts", json!(installation)),
+                ("realmauditlog_rows", json!(audit)),
+                ("realms", json!(realms)),
+                ("api_feature_level", json!(300)),
+            ],
+        )
+    }
+
+    /// Twenty at once; how many are taken and refused. All have asked how far we are before any of them sends, some send less
+    /// than others, and each names one more new organization. A crash cuts off those before it.
+    fn twenty(
+        &self,
+        world: &mut World,
+        marks: (i64, i64, i64),
+        round: usize,
+        dies_at: Option<usize>,
+    ) -> (usize, usize) {
+        let uuids: Vec<String> = (0..20).map(|index| format!("aaaaaaaa-1f7e-4978-9716-{index:012}")).collect();
+        let (mut replies, mut tickets) = (Vec::new(), Vec::new());
+        for index in 0..20_usize {
+            let most = 3 + i64::try_from((index * 7 + round) % 11).unwrap();
+            let call = self.upload(world, marks, most, &uuids[..(round + index).min(20)]);
+            match world.server(UUID_A).begin(&call) {
+                Answer::Later(ticket) => tickets.push(ticket),
+                Answer::Now(reply) => replies.push(reply),
+            }
+            if dies_at == Some(index) {
+                world.crash();
+                tickets.clear();
+            }
+        }
+        world.settle();
+        for ticket in tickets {
+            replies.push(world.answer(&(Class::RemoteServer, UUID_A.to_owned(), ticket)).expect("answered"));
+        }
+        let late: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+        for reply in &late {
+            refused(reply, 400, "BAD_REQUEST", "Data is out of order.");
+        }
+        (replies.len() - late.len(), late.len())
+    }
+}
+
+#[test]
+fn twenty_clients_at_once_who_send_until_they_are_done_leave_each_row_once_whatever_is_lost() {
+    for dies in [false, true] {
+        let mut world = registered();
+        // A plan that follows the people: its ledger would show a row that counted twice or never.
+        let plan = json!({ "plan": { "tier": 104, "licenses": 25 } }).to_string().into_bytes();
+        let wish = Call {
+            principal: Principal::Operator,
+            params: vec![UUID_A.to_owned()],
+            body: plan,
+            ..push_world::support::call(Operation::OperatorServerPlan)
+        };
+        assert_eq!(world.send(&wish).status, 200);
+        let client = Client { counts: 170, audit: 90 };
+        let (mut taken, mut refused_ones, mut rounds) = (0, 0, 0);
+        loop {
+            world.wait(1_000);
+            let marks = status(&mut world, UUID_A);
+            if marks == (170, 170, 90) {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 80, "{marks:?}");
+            let (more, fewer) = client.twenty(&mut world, marks, rounds, dies.then_some(rounds * 3 % 20));
+            taken += more;
+            refused_ones += fewer;
+        }
+        assert!(taken >= rounds && refused_ones > 0, "{taken} taken, {refused_ones} refused in {rounds} rounds");
+        let whole = |rows: i64| rows * (rows + 1) / 2;
+        for (sql, expected) in [
+            ("SELECT count(*) FROM realm_count", 170),
+            ("SELECT count(DISTINCT remote_id) FROM realm_count", 170),
+            ("SELECT sum(value) FROM realm_count", whole(170)),
+            ("SELECT count(*) FROM installation_count", 170),
+            ("SELECT sum(value) FROM installation_count", whole(170)),
+            ("SELECT count(*) FROM realm_audit WHERE remote_id IS NOT NULL", 90),
+            ("SELECT sum(remote_id) FROM realm_audit", whole(90)),
+            ("SELECT count(*) FROM realm", 20),
+            ("SELECT sum(stored) FROM upload_mark", 170 + 170 + 90),
+            ("SELECT sum(offered) FROM upload_mark", 170 + 170 + 90),
+            ("SELECT non_guests FROM headcount", 100),
+            ("SELECT max(licenses) FROM license_ledger", 100),
+            ("SELECT sold FROM plan", 100),
+            ("SELECT owed_licenses FROM plan", 75),
+        ] {
+            assert_eq!(number(&world, UUID_A, sql), expected, "{sql}, dying {dies}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::kernel::time::Timestamp;
 use crate::push::credential::KeyHash;
+pub use crate::push::tier::Schedule;
 use crate::push::uuid::Uuid;
 
 /// Whether somebody's registration counts.
@@ -90,31 +91,6 @@ pub struct Plan {
 
 /// The plan will become one of another tier when it ends.
 pub const SWITCH_TIER_AT_PLAN_END: u32 = 8;
-
-/// How often a plan is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Schedule {
-    Annual,
-    Monthly,
-}
-
-impl Schedule {
-    /// The dialect's number.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        match self {
-            Self::Annual => 1,
-            Self::Monthly => 2,
-        }
-    }
-
-    /// From the dialect's number.
-    #[must_use]
-    pub fn parse(number: u64) -> Option<Self> {
-        [Self::Annual, Self::Monthly].into_iter().find(|known| u64::from(known.number()) == number)
-    }
-}
 
 /// Who counts the licenses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,6 @@
 //! accepted, so a newer minor version, which nobody is asked about, is not. Owners of one account may cause a hundred entries
 //! of the audit log a day.
 
-pub mod adoption;
 pub mod change;
 pub mod customer;
 pub mod identity;
@@ -37,8 +36,8 @@ pub mod user;
 mod wire;
 
 pub use object::{
-    BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
-    handles, purge,
+    Adopted, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work,
+    deactivation_link, handles, public_base, purge,
 };
 
 use crate::kernel::code::ErrorCode;

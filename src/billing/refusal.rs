@@ -1,6 +1,5 @@
 //! Why somebody is not let further. The sentences are in `wire::refusal`.
 
-use super::adoption::Irreconcilable;
 use super::identity::Subject;
 use super::mail::MailLimit;
 use super::user::EntryError;
@@ -15,7 +14,7 @@ pub enum Refusal {
     TokenExpired,
     /// The server, the organization or its registration was deactivated.
     Deactivated,
-    /// See [`Irreconcilable`].
+    /// Server and organization both have plans or payments, and nobody but a person can say which counts.
     Irreconcilable,
     /// The server has a plan of its own, so its organizations have none.
     ServerHasPlan,
@@ -81,12 +80,6 @@ impl From<EntryError> for Refusal {
 impl From<MailLimit> for Refusal {
     fn from(limit: MailLimit) -> Self {
         Self::Mail(limit)
-    }
-}
-
-impl From<Irreconcilable> for Refusal {
-    fn from(_: Irreconcilable) -> Self {
-        Self::Irreconcilable
     }
 }
 

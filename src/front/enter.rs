@@ -142,8 +142,11 @@ fn step(head: &Head, found: Found, principal: Principal) -> Result<Step, Problem
     Ok(step)
 }
 
-/// What the browser sent beside, for those that sign in by it or make links.
+/// What the browser sent beside, for those that sign in by it or make links. An operator's link needs no cookie.
 fn browser(head: &Head, route: &Route) -> Option<Browser> {
+    if route.operation == Operation::OperatorDeactivationLink {
+        return Some(Browser { base: head.base.clone(), ..Browser::default() });
+    }
     let is_asked_for = route.to == To::Room(Room::Billing) || route.operation == Operation::PushBilling;
     is_asked_for.then(|| Browser { base: head.base.clone(), cookie: head.cookie.clone(), origin: head.origin.clone() })
 }

@@ -137,13 +137,12 @@ pub enum Operation {
     OperatorRealmCounts,
     OperatorRealmInvoices,
     OperatorMetrics,
+    OperatorDeactivationLink,
     OperatorTokenCreate,
     OperatorTokens,
     OperatorTokenRevoke,
     /// A series of counts, for the server itself.
     PushCounts,
-    /// An owner who signed in changes a plan; asked by the pages for owners only.
-    PushOwnerPlan,
     /// A signed message of the payment system.
     PushBillingEvent,
     /// The operators' tokens are judged; asked by the front only.

@@ -56,12 +56,14 @@ pub enum Event {
     LocallyDeleted,
     Restored,
     RealmMoved,
+    LinkMinted,
 }
 
 impl Event {
     /// The dialect's number. For what happens to a server itself it is larger by 10,000.
     ///
-    /// 20,005, the move of an organization to another server, is ours.
+    /// 20,005, the move of an organization to another server, and 20,006, a deactivation link that an operator was given,
+    /// are ours.
     #[must_use]
     pub fn number(self, scope: &Scope) -> u32 {
         let shift = if *scope == Scope::Server { 10_000 } else { 0 };
@@ -87,6 +89,7 @@ impl Event {
             Self::LocallyDeleted => 20_003,
             Self::Restored => 20_004,
             Self::RealmMoved => 20_005,
+            Self::LinkMinted => 20_006,
         }
     }
 }
@@ -262,6 +265,7 @@ mod tests {
             (Event::PlanMoved, 20_002, 20_002),
             (Event::LocallyDeleted, 20_003, 20_003),
             (Event::Restored, 20_004, 20_004),
+            (Event::LinkMinted, 20_006, 20_006),
         ] {
             assert_eq!((event.number(&realm), event.number(&Scope::Server)), (of_realm, of_server), "{event:?}");
         }

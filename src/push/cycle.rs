@@ -10,6 +10,8 @@ use crate::kernel::time::Timestamp;
 /// Cycles that are looked through for the next one: more than a century of months.
 const CYCLES_MAX: u32 = 2_000;
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// The time `months` calendar months after `anchor`; days that a month lacks become its last.
 #[must_use]
 pub fn plus_months(anchor: Timestamp, months: u32) -> Timestamp {
@@ -25,9 +27,34 @@ pub fn plus_months(anchor: Timestamp, months: u32) -> Timestamp {
 /// The first boundary of the plan's cycles after `after`.
 #[must_use]
 pub fn boundary_after(plan: &Plan, after: Timestamp) -> Timestamp {
-    let months = plan.billing_schedule.months();
-    let boundaries = (1..=CYCLES_MAX).map(|cycle| plus_months(plan.billing_cycle_anchor, cycle * months));
-    boundaries.into_iter().find(|boundary| *boundary > after).unwrap_or(after)
+    cycle_of(plan, after).1
+}
+
+/// The beginning and the end of the plan's cycle in which `at` lies.
+#[must_use]
+pub fn cycle_of(plan: &Plan, at: Timestamp) -> (Timestamp, Timestamp) {
+    steps_around(plan, at, plan.billing_schedule.months())
+}
+
+/// The first time after `after` that is a whole number of months from the plan's anchor.
+#[must_use]
+pub fn month_after(plan: &Plan, after: Timestamp) -> Timestamp {
+    steps_around(plan, after, 1).1
+}
+
+fn steps_around(plan: &Plan, at: Timestamp, months: u32) -> (Timestamp, Timestamp) {
+    // No month is longer than 31 days, so nothing before this step can be it.
+    let elapsed = at.since(plan.billing_cycle_anchor) / (31 * DAY_MS * u64::from(months.max(1)));
+    let first = u32::try_from(elapsed).unwrap_or(CYCLES_MAX).clamp(1, CYCLES_MAX);
+    let mut start = plus_months(plan.billing_cycle_anchor, (first - 1) * months);
+    for step in first..=CYCLES_MAX {
+        let end = plus_months(plan.billing_cycle_anchor, step * months);
+        if end > at {
+            return (start, end);
+        }
+        start = end;
+    }
+    (start, at)
 }
 
 /// When the plan's next billing cycle begins.

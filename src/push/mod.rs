@@ -15,7 +15,7 @@
 //! | `POST push/e2ee/notify` | notifications that we cannot read |
 //! | `GET push/e2ee/public_keys` | the keys to seal for, and for Web Push subscriptions |
 //! | `POST server/analytics`, `GET server/analytics/status` | organizations, counts and audit rows; how far they are |
-//! | `POST server/billing` | a link with which an owner signs in: to pages elsewhere ([`access`]), or to ours ([`crate::billing`]) |
+//! | `POST server/billing` | a link with which an owner signs in to our pages ([`crate::billing`]) |
 //!
 //! Operators' routes are under `/v1/push/`: [`role::NEEDED`] says who may do what.
 //!
@@ -43,10 +43,10 @@
 //!   by age, rows and bytes, and the oldest go ([`retention`]). A row from the future shuts no ledger ([`upload`]).
 //! - Audit entries of ours are added and never changed or removed, which the database itself sees to; every change of a plan is
 //!   one, with its old and new value.
-//! - A customer has at most one live plan; the database itself refuses a second.
+//! - A customer has at most one live plan; the database itself refuses a second. What is billed when stands in [`book`].
 
-pub mod access;
 pub mod audit;
+pub mod book;
 pub mod contact;
 pub mod count;
 pub mod credential;

@@ -3,8 +3,9 @@
 //! Source: section 2.8 of the dialect. Every change is noted with its old and its new value.
 
 use super::audit::{Change, Entry, Event, Note, Scope};
+use super::book::entry_time;
 use super::headcount::Counted;
-use super::ledger::LedgerEntry;
+use super::ledger::{Invoice, LedgerEntry, Owed, bill_owed, put_down};
 use super::tier::{Invoicing, PlanType, Schedule, Status, Tier};
 use crate::kernel::time::Timestamp;
 
@@ -112,6 +113,10 @@ pub struct Plan {
     pub next_invoice_date: Option<Timestamp>,
     pub end_date: Option<Timestamp>,
     pub invoicing_status: Invoicing,
+    /// The most licenses that the current period has had.
+    pub sold: u64,
+    /// What is not invoiced yet.
+    pub owed: Owed,
 }
 
 impl Plan {
@@ -290,6 +295,8 @@ pub struct AccountPlan {
     pub plan: Option<Plan>,
     /// One more entry of the plan's ledger.
     pub ledger: Option<LedgerEntry>,
+    /// What a plan that ends at once leaves to be paid.
+    pub invoice: Option<Invoice>,
     /// What is noted.
     pub entries: Vec<Entry>,
 }
@@ -321,6 +328,8 @@ pub fn decide_change(now: Timestamp, account: &Account, change: &PlanChange) -> 
     }
     if let Some((plan, ledger)) = plan {
         note_plan(&mut out.entries, account, &plan, ledger.as_ref());
+        let (plan, invoice) = put_through(account, plan, ledger.as_ref());
+        out.invoice = invoice;
         let is_changed = account.live.as_ref().is_none_or(|live| live.plan != plan);
         out.ledger = ledger;
         out.plan = is_changed.then_some(plan);
@@ -387,6 +396,10 @@ fn apply_plan(
     if !plan.status.is_live() {
         plan.next_invoice_date = None;
     }
+    let is_due = plan.next_invoice_date.is_some_and(|at| at <= now) && plan.tier.is_paid();
+    if known.is_none() && is_due && plan.status != Status::FreeTrial {
+        plan.invoicing_status = Invoicing::InitialPending;
+    }
     let ledger = licenses(now, account, customer, &plan, wish)?;
     Ok((plan, ledger))
 }
@@ -411,7 +424,21 @@ fn fresh(now: Timestamp, customer: &Customer, wish: &PlanWish) -> Result<Plan, P
         next_invoice_date: tier.is_paid().then_some(now),
         end_date: None,
         invoicing_status: Invoicing::Done,
+        sold: 0,
+        owed: Owed::default(),
     })
+}
+
+/// What the new entry of the ledger means for what is to be paid, and what is left to be paid when the plan ends.
+fn put_through(account: &Account, mut plan: Plan, ledger: Option<&LedgerEntry>) -> (Plan, Option<Invoice>) {
+    match (&account.live, ledger) {
+        (Some(live), Some(entry)) => put_down(&mut plan, live.last_renewal, entry),
+        (None, Some(entry)) => plan.sold = entry.licenses,
+        (_, None) => {}
+    }
+    let ended = account.live.as_ref().filter(|_| !plan.status.is_live());
+    let invoice = ended.and_then(|live| bill_owed(&mut plan, live.last_renewal));
+    (plan, invoice)
 }
 
 fn price(plan: &Plan, wish: &PlanWish) -> Result<Price, PlanError> {
@@ -449,7 +476,8 @@ fn licenses(
         return Err(PlanError::TooFewLicenses { least });
     }
     let is_renewal = last.is_none();
-    let entry = LedgerEntry { is_renewal, event_time: now, licenses, licenses_at_next_renewal: next };
+    let event_time = account.live.as_ref().map_or(now, |live| entry_time(plan, live.last_renewal, now));
+    let entry = LedgerEntry { is_renewal, event_time, licenses, licenses_at_next_renewal: next };
     Ok((is_renewal || is_said).then_some(entry))
 }
 

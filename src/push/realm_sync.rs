@@ -21,6 +21,9 @@ pub const TEXT_CHARS_MAX: usize = 1_024;
 /// Authentication methods of one organization.
 pub const METHODS_MAX: usize = 64;
 
+/// The longest name of a way to log in. Units: characters.
+pub const METHOD_CHARS_MAX: usize = 100;
+
 /// The kinds of organization that the dialect knows.
 pub const ORG_TYPES: [i64; 13] = [0, 10, 20, 30, 35, 40, 50, 60, 70, 80, 90, 100, 1_000];
 

@@ -149,7 +149,6 @@ pub enum Refusal {
     Upload(UploadError),
     // Plans.
     LivePlan,
-    Reconcile,
     // Operators.
     Operation(OperationError),
     // Sending.

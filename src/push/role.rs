@@ -79,6 +79,7 @@ pub const NEEDED: &[(Operation, Role)] = &[
     (Operation::OperatorMetrics, Role::Viewer),
     (Operation::OperatorDeactivate, Role::Admin),
     (Operation::OperatorReactivate, Role::Admin),
+    (Operation::OperatorDeactivationLink, Role::Admin),
     (Operation::OperatorRotate, Role::Admin),
     (Operation::OperatorExport, Role::Admin),
     (Operation::OperatorServerPlan, Role::Admin),
@@ -141,10 +142,16 @@ impl ShownToken {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let is_id = id.len() == 2 * ID_BYTES && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_id = is_token_id(id);
         let is_secret = URL_SAFE_NO_PAD.decode(secret).is_ok_and(|bytes| bytes.len() == SECRET_BYTES);
         (is_id && is_secret).then(|| Self { id: id.to_owned(), secret: Secret::new(secret.to_owned()) })
     }
+}
+
+/// Whether a text could be what a token is known by.
+#[must_use]
+pub fn is_token_id(text: &str) -> bool {
+    text.len() == 2 * ID_BYTES && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A fresh token.

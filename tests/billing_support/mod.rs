@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use waystation::billing::adoption::Adoption;
 use waystation::billing::change::{PlanChange, Request};
 use waystation::billing::customer::{
     Account, Customer, Invoice, Licensing, Plan, RealmFacts, Registration, Schedule, ServerFacts,
@@ -14,7 +13,7 @@ use waystation::billing::customer::{
 use waystation::billing::identity::Subject;
 use waystation::billing::standing::{Asked, Kind};
 use waystation::billing::user::BillingUser;
-use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
+use waystation::billing::{self, Adopted, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome, Ticket};
 use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::Migration;
@@ -116,12 +115,6 @@ impl Books for Tables {
         Ok(account(sql, realm.as_str())?.map(facts))
     }
 
-    fn only_human_realm(&self, sql: &dyn Sql) -> Result<Option<Uuid>, Fault> {
-        let found =
-            rows(sql, "SELECT owner FROM host_owner WHERE owner <> ?1 AND human = 1 AND deactivated = 0", SERVER)?;
-        Ok(if found.len() == 1 { Uuid::parse(found[0].text(0)?) } else { None })
-    }
-
     fn has_realm_plan(&self, sql: &dyn Sql) -> Result<bool, Fault> {
         Ok(!rows(sql, "SELECT 1 FROM host_plan WHERE owner <> ?1", SERVER)?.is_empty())
     }
@@ -158,7 +151,17 @@ impl Books for Tables {
         rows(sql, text, subject.uuid().as_str())?.iter().map(asked).collect()
     }
 
-    fn adopt(&self, _: &dyn Sql, _: Timestamp, realm: &Uuid, adoption: Adoption) -> Entered {
+    /// As a host may decide: the plan of a server with one open organization becomes that one's.
+    fn adopt(&self, sql: &dyn Sql, _: Timestamp, realm: &Uuid) -> Result<Adopted, BooksStop> {
+        let open =
+            rows(sql, "SELECT owner FROM host_owner WHERE owner <> ?1 AND human = 1 AND deactivated = 0", SERVER)?;
+        let is_alone = open.len() == 1 && open[0].text(0)? == realm.as_str();
+        let Some(plan) = plan_of(sql, SERVER)?.filter(|_| is_alone) else { return Ok(Adopted::Nothing) };
+        if plan_of(sql, realm.as_str())?.is_some() {
+            return Err(BooksStop::Irreconcilable);
+        }
+        let (_, server) = account(sql, SERVER)?.unwrap();
+        let has_customer = !rows(sql, "SELECT 1 FROM host_customer WHERE owner = ?1", realm.as_str())?.is_empty();
         let params = || vec![realm.as_str().into(), SERVER.into()];
         let mut statements = vec![
             Statement::new(
@@ -169,10 +172,13 @@ impl Books for Tables {
             Statement::new("UPDATE host_plan SET owner = ?1 WHERE owner = ?2", params()),
             audit(20_002, realm.as_str(), "owner"),
         ];
-        if adoption == Adoption::Customer {
+        if !has_customer {
             statements.push(Statement::new("UPDATE host_customer SET owner = ?1 WHERE owner = ?2", params()));
         }
-        Ok(statements)
+        let customer = Customer { sponsorship_pending: false, is_known_to_payment: false, plan: Some(plan) };
+        let account =
+            Account { plan_type: server.plan_type, registration: Registration::Active, customer: Some(customer) };
+        Ok(Adopted::Moved { statements, account })
     }
 
     fn perform(&self, sql: &dyn Sql, _: Timestamp, owner: &BillingUser, request: &Request) -> Entered {

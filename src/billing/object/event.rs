@@ -44,6 +44,7 @@ impl From<BooksStop> for Stop {
     fn from(stop: BooksStop) -> Self {
         match stop {
             BooksStop::Refused(sentence) => Self::Refused(Refusal::Books(sentence)),
+            BooksStop::Irreconcilable => Self::Refused(Refusal::Irreconcilable),
             BooksStop::Fault(fault) => Self::Fault(fault),
         }
     }
@@ -152,7 +153,8 @@ impl Event<'_> {
 }
 
 /// Scheme and host that links are made with: the request's, unless the operator names a host.
-pub(super) fn public_base(settings: &Settings, browser: &Browser) -> String {
+#[must_use]
+pub fn public_base(settings: &Settings, browser: &Browser) -> String {
     let Some(host) = &settings.billing.host else { return browser.base.clone() };
     let scheme = browser.base.split_once("://").map_or("https", |(scheme, _)| scheme);
     format!("{scheme}://{host}")

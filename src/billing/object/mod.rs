@@ -16,7 +16,8 @@ mod server;
 
 use std::rc::Rc;
 
-pub use books::{Books, BooksStop, Entered};
+pub use books::{Adopted, Books, BooksStop, Entered};
+pub use event::public_base;
 pub use hand_off::HandOff;
 pub use known::Known;
 pub use server::deactivation_link;

@@ -1,8 +1,8 @@
 //! An owner of an organization signs in, sent over by the organization's own server.
 
+use super::books::Adopted;
 use super::event::{Event, Stop};
-use crate::billing::adoption::{Adoption, AdoptionFacts, Company, decide_adoption};
-use crate::billing::customer::{Account, Customer, RealmFacts, Registration, ServerFacts};
+use crate::billing::customer::{Account, RealmFacts, Registration, ServerFacts};
 use crate::billing::identity::{Identity, Person, Session, SignedIn, Subject, is_fresh};
 use crate::billing::landing::landing;
 use crate::billing::link::{LINK_MS, LinkKey};
@@ -138,19 +138,13 @@ impl Event<'_> {
         }
         let server = self.active_server(&identity.server)?;
         let mut realm = self.active_realm(&identity.realm)?;
-        let is_alone = self.books.only_human_realm(self.sql)?.is_some_and(|only| only == realm.uuid);
-        let adoption = decide_adoption(&AdoptionFacts {
-            server: server.account.customer.as_ref(),
-            realm: realm.account.customer.as_ref(),
-            company: if is_alone { Company::Alone } else { Company::Others },
-        })?;
-        if adoption == Adoption::Nothing {
-            if server.account.plan().is_some() {
-                return Err(Refusal::ServerHasPlan.into());
+        match self.books.adopt(self.sql, self.now, &realm.uuid)? {
+            Adopted::Nothing if server.account.plan().is_some() => return Err(Refusal::ServerHasPlan.into()),
+            Adopted::Nothing => {}
+            Adopted::Moved { statements, account } => {
+                self.work.statements.extend(statements);
+                realm.account = account;
             }
-        } else {
-            self.work.statements.extend(self.books.adopt(self.sql, self.now, &realm.uuid, adoption)?);
-            realm.account = adopted(&server.account, &realm.account);
         }
         Ok(Arrival { identity, realm })
     }
@@ -292,11 +286,4 @@ impl Event<'_> {
         let session = Session::of(who, self.entropy);
         Ok(answer::redirect(&to).with_header("Set-Cookie", self.cookie(&session)?))
     }
-}
-
-/// The organization's account with what was the server's.
-fn adopted(server: &Account, realm: &Account) -> Account {
-    let kept = realm.customer.clone().or_else(|| server.customer.clone());
-    let customer = kept.map(|customer| Customer { plan: server.plan().cloned(), ..customer });
-    Account { plan_type: server.plan_type, customer, ..realm.clone() }
 }

@@ -38,8 +38,19 @@ pub(super) const TABLE: &[Route] = &[
     ),
     write(Method::Post, "/v1/push/servers/{uuid}/deactivate", Op::OperatorDeactivate, "Deactivates a server."),
     write(Method::Post, "/v1/push/servers/{uuid}/reactivate", Op::OperatorReactivate, "Reactivates a server."),
+    write(
+        Method::Post,
+        "/v1/push/servers/{uuid}/deactivation-link",
+        Op::OperatorDeactivationLink,
+        "Makes a link by which a server's contact ends its registration.",
+    ),
     write(Method::Post, "/v1/push/servers/{uuid}/rotate", Op::OperatorRotate, "Gives a server a new key, shown once."),
-    read("/v1/push/servers/{uuid}/export", Op::OperatorExport, ONE, "All of a server in one document."),
+    read(
+        "/v1/push/servers/{uuid}/export",
+        Op::OperatorExport,
+        PAGE,
+        "A server with its organizations and their plans, by pages.",
+    ),
     Route {
         request: Some("OperatorPlan"),
         ..write(Method::Put, "/v1/push/servers/{uuid}/plan", Op::OperatorServerPlan, "Changes a server's plan.")

@@ -45,8 +45,6 @@ pub struct PushSettings {
     pub billing_key: Option<Secret>,
     /// Where the payment system is told.
     pub billing_webhook_url: Option<String>,
-    /// Where owners sign in to see their plan.
-    pub billing_pages_url: Option<String>,
 }
 
 /// A key pair for sealed registrations.
@@ -116,7 +114,6 @@ impl Reader<'_> {
             apns_base_url: self.url("APNS_BASE_URL").unwrap_or_else(|| String::from(APNS_BASE)),
             billing_key: self.secret("PUSH_BILLING_KEY"),
             billing_webhook_url: self.url("PUSH_BILLING_WEBHOOK_URL"),
-            billing_pages_url: self.url("PUSH_BILLING_PAGES_URL"),
             dns_query_url: if self.is_emptied("DNS_QUERY_URL") {
                 None
             } else {

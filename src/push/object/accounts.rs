@@ -6,12 +6,12 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry, Event, Scope};
-use crate::push::headcount::{FRESH_MS, counted, of_server};
-use crate::push::ledger::{RenewalPlan, decide_renewal};
+use crate::push::book::{Book, Terms};
+use crate::push::headcount::{FRESH_MS, Newest, counted, of_server};
 use crate::push::operate::OperationError;
-use crate::push::plan::{Account, AccountPlan, LivePlan, PlanChange, decide_change};
-use crate::push::plan_move::{MoveFacts, MovePlan, decide_move};
-use crate::push::refusal::Refusal;
+use crate::push::plan::{Account, AccountPlan, Customer, LivePlan, PlanChange, decide_change};
+use crate::push::plan_move::{Irreconcilable, MoveFacts, MovePlan, decide_move};
+use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::store::{plans, realms, uploads};
 use crate::push::tier::{PlanType, Status};
 use crate::push::uuid::Uuid;
@@ -77,6 +77,9 @@ pub(super) fn write(account: &Account, plan: &AccountPlan, actor: &Actor, now: T
         (None, Some(entry)) => batch.push(plans::add_first_entry(key, entry)),
         (_, None) => {}
     }
+    if let (Some(live), Some(invoice)) = (&account.live, &plan.invoice) {
+        batch.push(plans::add_invoice(key, live.plan_id, live.plan.tier, invoice, now));
+    }
     if let Some(plan_type) = plan.plan_type {
         batch.push(set_plan_type(&account.scope, plan_type, now));
     }
@@ -99,29 +102,34 @@ pub(super) fn scope_of(sql: &dyn Sql, key: &str) -> Result<Option<Scope>, Fault>
     Ok(Some(Scope::Realm { number: realms::load(sql, key)?.and_then(|row| row.number), uuid }))
 }
 
-/// Renews or ends a plan whose time has come.
-pub(super) fn renew(
+/// The book of a live plan.
+pub(super) fn open(sql: &dyn Sql, key: &str, live: &LivePlan) -> Result<Book, Fault> {
+    let customer = plans::load_customer(sql, key)?.unwrap_or_default();
+    Ok(Book::open(live, Terms::of(&customer, &live.plan)))
+}
+
+/// What is new in a plan's book, as statements. Whether anything is.
+pub(super) fn close(
     sql: &dyn Sql,
     now: Timestamp,
-    key: &str,
-    live: &LivePlan,
+    (key, live): (&str, &LivePlan),
+    book: &Book,
     batch: &mut Vec<Statement>,
 ) -> Result<bool, Fault> {
-    let customer = plans::load_customer(sql, key)?.unwrap_or_default();
-    let decided = decide_renewal(now, live, customer.flat_discount, customer.flat_discounted_months);
-    let Some(RenewalPlan { plan, ledger, invoice, discounted_months }) = decided else { return Ok(false) };
-    let Some(scope) = scope_of(sql, key)? else { return Ok(false) };
-    batch.push(plans::update_plan(live.plan_id, &plan));
-    batch.extend(ledger.iter().map(|entry| plans::add_entry(live.plan_id, entry)));
-    batch.extend(invoice.iter().map(|invoice| plans::add_invoice(key, live.plan_id, plan.tier, invoice, now)));
-    if discounted_months > 0 {
-        batch.push(plans::spend_months(key, discounted_months));
+    let is_new = book.plan != live.plan || !book.entries.is_empty();
+    let Some(scope) = scope_of(sql, key)?.filter(|_| is_new) else { return Ok(false) };
+    batch.push(plans::update_plan(live.plan_id, &book.plan));
+    batch.extend(book.entries.iter().map(|entry| plans::add_entry(live.plan_id, entry)));
+    let invoice = |invoice| plans::add_invoice(key, live.plan_id, book.plan.tier, invoice, now);
+    batch.extend(book.invoices.iter().map(invoice));
+    if book.months_spent > 0 {
+        batch.push(plans::spend_months(key, book.months_spent));
     }
-    if live.plan.status != plan.status {
-        let (old, new) = (live.plan.status.number(), plan.status.number());
+    if live.plan.status != book.plan.status {
+        let (old, new) = (live.plan.status.number(), book.plan.status.number());
         batch.push(note(&Entry::changed(scope.clone(), Event::PlanChanged, old, new), &Actor::Clock, now));
     }
-    if plan.status == Status::Ended {
+    if book.plan.status == Status::Ended {
         let old = plan_type(sql, key)?;
         if old != PlanType::SelfManaged {
             let entry =
@@ -133,48 +141,111 @@ pub(super) fn renew(
     Ok(true)
 }
 
-/// Gives the server's plan to the one organization that people use, when its owner signs in.
-///
-/// Errors: [`Refusal::Reconcile`].
-pub(super) fn move_plan(sql: &dyn Sql, now: Timestamp, realm: &Uuid, batch: &mut Vec<Statement>) -> Result<(), Halt> {
-    let (Some(customer), Some(live)) = (plans::load_customer(sql, "")?, plans::load_live(sql, "")?) else {
-        return Ok(());
-    };
+/// Lets time pass for a plan whose time has come. Whether that changed anything.
+pub(super) fn renew(
+    sql: &dyn Sql,
+    now: Timestamp,
+    key: &str,
+    live: &LivePlan,
+    batch: &mut Vec<Statement>,
+) -> Result<bool, Fault> {
+    let mut book = open(sql, key, live)?;
+    book.pass(now, uploads::load_uploads(sql)?.last_audit_update);
+    close(sql, now, (key, live), &book, batch)
+}
+
+/// What the decision on a move rests on.
+fn move_facts(sql: &dyn Sql, realm: &Uuid) -> Result<MoveFacts, Fault> {
+    let server_customer = plans::load_customer(sql, "")?;
+    let server_status = plans::load_live(sql, "")?.map(|live| live.plan.status);
     let mut for_people = Vec::new();
-    for row in realms::load_page(sql, 0, crate::push::realm_sync::REALMS_PER_SERVER_MAX as u64)? {
-        let is_open = !row.registration_deactivated && !row.locally_deleted;
-        let known = known_realm(row)?;
-        if is_open && known.profile.is_for_people() {
-            for_people.push(known.uuid);
+    // Most servers have no plan, and need not be asked for their organizations.
+    if server_status.is_some() {
+        for row in realms::load_page(sql, 0, REALMS_PER_SERVER_MAX as u64)? {
+            let is_open = !row.registration_deactivated && !row.locally_deleted;
+            let known = known_realm(row)?;
+            if is_open && known.profile.is_for_people() {
+                for_people.push(known.uuid);
+            }
         }
     }
-    let facts = MoveFacts {
-        sponsorship_pending: customer.sponsorship_pending,
-        server_status: live.plan.status,
-        realms_for_people: for_people.len(),
+    Ok(MoveFacts {
+        server_customer,
+        server_status,
+        for_people,
+        realm: realm.clone(),
         realm_customer: plans::load_customer(sql, realm.as_str())?,
         realm_has_plan: plans::load_live(sql, realm.as_str())?.is_some(),
+    })
+}
+
+/// A plan that was the server's and is an organization's now.
+pub(super) struct Moved {
+    pub(super) plan_type: PlanType,
+    pub(super) customer: Customer,
+    pub(super) live: LivePlan,
+}
+
+/// Gives the server's plan to the one organization that people use, when its owner comes.
+///
+/// Errors: [`Irreconcilable`] within.
+pub(super) fn move_plan(
+    sql: &dyn Sql,
+    now: Timestamp,
+    realm: &Uuid,
+    batch: &mut Vec<Statement>,
+) -> Result<Result<Option<Moved>, Irreconcilable>, Fault> {
+    let facts = move_facts(sql, realm)?;
+    let plan = match decide_move(&facts) {
+        Ok(plan) => plan,
+        Err(irreconcilable) => return Ok(Err(irreconcilable)),
     };
-    if for_people.first() != Some(realm) {
-        return Ok(());
-    }
-    let from = "";
-    match decide_move(&facts).map_err(|_| Refusal::Reconcile)? {
-        MovePlan::Nothing => return Ok(()),
-        MovePlan::Customer => batch.push(plans::move_customer(from, realm.as_str())),
-        MovePlan::Plan => {
-            let mut theirs = facts.realm_customer.unwrap_or_default();
-            theirs.payment_reference.clone_from(&customer.payment_reference);
-            batch.push(plans::put_customer(realm.as_str(), &theirs));
-            batch.push(plans::move_plan(from, realm.as_str()));
-            batch.push(plans::put_customer(from, &crate::push::plan::Customer { payment_reference: None, ..customer }));
+    let (Some(theirs), Some(mut live)) = (facts.server_customer, plans::load_live(sql, "")?) else {
+        return Ok(Ok(None));
+    };
+    let customer = match plan {
+        MovePlan::Nothing => return Ok(Ok(None)),
+        MovePlan::Customer => {
+            batch.push(plans::move_customer("", realm.as_str()));
+            theirs
         }
-    }
+        MovePlan::Plan => {
+            let own = facts.realm_customer.unwrap_or_default();
+            let own = Customer { payment_reference: theirs.payment_reference.clone(), ..own };
+            batch.push(plans::put_customer(realm.as_str(), &own));
+            batch.push(plans::move_plan("", realm.as_str()));
+            batch.push(plans::put_customer("", &Customer { payment_reference: None, ..theirs }));
+            own
+        }
+    };
     let plan_type = realms::load_server_plan_type(sql)?;
     batch.push(realms::set_plan_type(realm, plan_type, now));
     batch.push(realms::set_server_plan_type(PlanType::SelfManaged, now));
     let number = realms::load(sql, realm.as_str())?.and_then(|row| row.number);
     let scope = Scope::Realm { uuid: realm.clone(), number };
     batch.push(note(&Entry::plain(scope, Event::PlanMoved), &Actor::Server, now));
+    refresh(sql, now, &customer, number, &mut live, batch)?;
+    Ok(Ok(Some(Moved { plan_type, customer, live })))
+}
+
+/// A plan that was counted by a whole server is counted by its organization from now on, as far as anything is known of that.
+fn refresh(
+    sql: &dyn Sql,
+    now: Timestamp,
+    customer: &Customer,
+    number: Option<i64>,
+    live: &mut LivePlan,
+    batch: &mut Vec<Statement>,
+) -> Result<(), Fault> {
+    let newest = number.map(|number| uploads::load_headcount(sql, number)).transpose()?;
+    let newest = newest.filter(|newest| live.plan.tier.is_paid() && *newest != Newest::default());
+    let Some(newest) = newest else { return Ok(()) };
+    let mut book = Book::open(live, Terms::of(customer, &live.plan));
+    book.count(now, newest.at(now).billed());
+    if !book.entries.is_empty() {
+        batch.push(plans::update_plan(live.plan_id, &book.plan));
+        batch.extend(book.entries.iter().map(|entry| plans::add_entry(live.plan_id, entry)));
+        (live.plan, live.last) = (book.plan, book.last);
+    }
     Ok(())
 }

@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::learn::{Halt, Learned};
-use super::{RemoteServer, UnderWay};
+use super::{RemoteServer, UnderWay, accounts};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::Reply;
-use crate::kernel::sql::{Sql, Statement};
+use crate::kernel::sql::Statement;
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry};
-use crate::push::ledger::advance;
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::{
     KnownRealm, Profile, REALMS_PER_SERVER_MAX, RealmReport, SyncError, SyncPlan, decide_sync,
@@ -102,7 +101,7 @@ impl RemoteServer {
                 room -= usize::from(is_new);
                 batch.extend(uploads::put_headcount(*number, newest));
             }
-            advance_ledgers(turn.sql, &told, upload.realms.as_deref(), &mut batch)?;
+            self.advance_ledgers(turn, &told, upload.realms.as_deref(), &mut batch)?;
         }
         if let Some(plan) = &sync {
             after.empty_realms_since = plan.empty_since;
@@ -167,6 +166,46 @@ impl RemoteServer {
         };
         self.under_way.values().filter(is_upload).count()
     }
+
+    /// What the people's coming and going means for plans that follow it.
+    fn advance_ledgers(
+        &self,
+        turn: &Turn<'_>,
+        told: &[Told],
+        reports: Option<&[RealmReport]>,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
+        if told.is_empty() {
+            return Ok(());
+        }
+        let (sql, now) = (turn.sql, turn.now);
+        let reported: BTreeMap<&str, i64> =
+            reports.unwrap_or_default().iter().map(|report| (report.uuid.as_str(), report.number)).collect();
+        for (key, live) in plans::load_all_live(sql)? {
+            if !live.plan.automanage_licenses {
+                continue;
+            }
+            let number = match reported.get(key.as_str()) {
+                Some(number) => Some(*number),
+                None if key.is_empty() => None,
+                None => realms::load(sql, &key)?.and_then(|row| row.number),
+            };
+            let mut book = accounts::open(sql, &key, &live)?;
+            for told in told {
+                let people = if key.is_empty() { Some(told.all) } else { Some(told.people) };
+                let Some(people) = people.filter(|_| key.is_empty() || Some(told.realm) == number) else { continue };
+                // A clock that is ahead of ours does not make time pass.
+                let at = told.at.min(now);
+                book.pass(at, Some(now));
+                book.count(at, people);
+            }
+            let is_news = !book.invoices.is_empty() || book.plan.status != live.plan.status;
+            if accounts::close(sql, now, (&key, &live), &book, batch)? && is_news {
+                self.tell_of_plan(turn, &key, batch);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The organization as the rules know it.
@@ -224,36 +263,5 @@ fn put_sync(plan: &SyncPlan, now: Timestamp, batch: &mut Vec<Statement>) -> Resu
         batch.push(realms::update(update.realm_id, update.number, profile, update.presence, now));
     }
     batch.extend(plan.entries.iter().map(|entry| note(entry, &Actor::Server, now)));
-    Ok(())
-}
-
-/// What the people's coming and going means for plans that follow it.
-fn advance_ledgers(
-    sql: &dyn Sql,
-    told: &[Told],
-    reports: Option<&[RealmReport]>,
-    batch: &mut Vec<Statement>,
-) -> Result<(), Fault> {
-    if told.is_empty() {
-        return Ok(());
-    }
-    let reported: BTreeMap<&str, i64> =
-        reports.unwrap_or_default().iter().map(|report| (report.uuid.as_str(), report.number)).collect();
-    for (key, live) in plans::load_all_live(sql)? {
-        if !live.plan.automanage_licenses {
-            continue;
-        }
-        let number = match reported.get(key.as_str()) {
-            Some(number) => Some(*number),
-            None if key.is_empty() => None,
-            None => realms::load(sql, &key)?.and_then(|row| row.number),
-        };
-        let counts: Vec<(Timestamp, u64)> = if key.is_empty() {
-            told.iter().map(|told| (told.at, told.all)).collect()
-        } else {
-            told.iter().filter(|told| Some(told.realm) == number).map(|told| (told.at, told.people)).collect()
-        };
-        batch.extend(advance(&live.last, counts).iter().map(|entry| plans::add_entry(live.plan_id, entry)));
-    }
     Ok(())
 }

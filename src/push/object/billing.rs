@@ -1,4 +1,4 @@
-//! Billing: links for owners, messages of the payment system, and organizations that move to another server.
+//! Messages of the payment system, counts for a server's own people, and organizations that move to another server.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -11,10 +11,8 @@ use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
 use crate::kernel::secret::same_bytes;
 use crate::kernel::time::Timestamp;
-use crate::push::access;
 use crate::push::audit::{Actor, Change, Entry, Event, Note, Scope};
 use crate::push::operate::OperationError;
-use crate::push::owner::decide_owner;
 use crate::push::plan::PlanError;
 use crate::push::refusal::Refusal;
 use crate::push::registration::State;
@@ -23,7 +21,6 @@ use crate::push::store::{self, operations, plans, realms};
 use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
 use crate::push::webhook::{SKEW_MS, is_genuine};
-use crate::push::wire::billing::{encode_identity, parse_access};
 use crate::push::wire::form::Form;
 use crate::push::wire::index::{Bundle, Farewell};
 use crate::push::wire::service::{self, Granted};
@@ -33,33 +30,6 @@ use crate::push::wire::{answer, operator as wire};
 const COUNTS_KNOWN: [&str; 6] = ["property", "from", "to", "after", "limit", "realm_uuid"];
 
 impl RemoteServer {
-    /// A link with which an owner signs in. The server's plan becomes its only organization's on this occasion.
-    pub(super) fn billing_access(
-        &mut self,
-        turn: &mut Turn<'_>,
-        call: &Call,
-        learned: &Learned,
-    ) -> Result<Reply, Halt> {
-        let now = turn.now;
-        // Without pages elsewhere, ours are meant.
-        let Some(pages) = self.settings.push.billing_pages_url.clone() else {
-            return self.own_pages(turn, call, learned);
-        };
-        let wish = parse_access(call)?;
-        let Some(key) = self.settings.push.transfer_key.clone() else {
-            return Err(Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" }.into());
-        };
-        let realm_id = self.required_realm(turn, &wish.realm, learned)?;
-        let server = self.server.as_ref().map(|server| server.uuid.to_string()).unwrap_or_default();
-        let token = access::issue(&key, &encode_identity(&wish, &server, now)?, now);
-        let mut batch = vec![realms::see(realm_id, now)];
-        accounts::move_plan(turn.sql, now, &wish.realm, &mut batch)?;
-        let batch = self.touched(batch, now);
-        self.commit(turn, batch)?;
-        let url = format!("{pages}/remote-billing-login/{token}");
-        Ok(answer::with("billing_access_url", url, &wish.ignored))
-    }
-
     /// A signed message of the payment system sets a plan. The same message counts once.
     pub(super) fn billing_event(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
         let now = turn.now;
@@ -106,24 +76,8 @@ impl RemoteServer {
                 realms::load(turn.sql, uuid.as_str())?
             }
         };
-        let (rows, next) = super::operator::series(turn.sql, turn.now, call, row.as_ref())?;
+        let (rows, next) = super::shown::series(turn.sql, turn.now, call, row.as_ref())?;
         Ok(answer::series(rows, next, &Form::of(call).ignored(&COUNTS_KNOWN)))
-    }
-
-    /// An owner who signed in changes a plan, as far as it allows. The pages say who it is.
-    pub(super) fn owner_plan(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
-        let wish = wire::parse_owner(&call.body)?;
-        let key = call.params.first().map_or("", String::as_str).to_owned();
-        let scope = accounts::scope_of(turn.sql, &key)?.ok_or(OperationError::NoRealm)?;
-        let account = accounts::load(turn.sql, turn.now, scope)?;
-        let plan = decide_owner(turn.now, &account, &wish).map_err(OperationError::from)?;
-        let actor = Actor::Owner(call.caller.clone().unwrap_or_default());
-        let mut batch = Vec::new();
-        accounts::write(&account, &plan, &actor, turn.now, &mut batch);
-        self.tell_of_plan(turn, &key, &mut batch);
-        self.commit(turn, batch)?;
-        let (customer, live) = (plans::load_customer(turn.sql, &key)?, plans::load_live(turn.sql, &key)?);
-        Ok(wire::answer(&wire::plan_of(customer.as_ref(), live.as_ref())))
     }
 
     /// What an organization takes along, for whoever knows its secret.

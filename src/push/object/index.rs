@@ -16,7 +16,7 @@ use crate::push::directory::{Entry, Hold};
 use crate::push::operate::OperationError;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::Refusal;
-use crate::push::role::{KeptToken, ShownToken, TOKENS_MAX, admit, fresh_token, hash};
+use crate::push::role::{KeptToken, ShownToken, TOKENS_MAX, admit, fresh_token, hash, is_token_id};
 use crate::push::store::directory as rows;
 use crate::push::store::index::{self as kept, FarewellRow, IndexRow};
 use crate::push::uuid::Uuid;
@@ -228,7 +228,8 @@ fn list(turn: &Turn<'_>, call: &Call) -> Result<Reply, Halt> {
     if !search.is_empty() && search.chars().count() < SEARCH_CHARS_MIN {
         return Err(OperationError::Query("query").into());
     }
-    let rows = kept::load_page(turn.sql, query.get("after").unwrap_or_default(), &search, limit)?;
+    let after = query.after_name(|name| Uuid::parse(name).is_some())?;
+    let rows = kept::load_page(turn.sql, after, &search, limit)?;
     let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| Value::from(row.uuid.as_str()));
     let entry = |row: &IndexRow| {
         crate::push::wire::index::server(&Summary {
@@ -269,7 +270,7 @@ fn totals(turn: &Turn<'_>) -> Result<Reply, Halt> {
 fn list_tokens(turn: &Turn<'_>, call: &Call) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let limit = query.limit()?;
-    let tokens = kept::load_tokens(turn.sql, query.get("after").unwrap_or_default(), limit)?;
+    let tokens = kept::load_tokens(turn.sql, query.after_name(is_token_id)?, limit)?;
     let next = tokens.last().filter(|_| tokens.len() as u64 == limit).map(|token| Value::from(token.id.as_str()));
     Ok(wire::page("tokens", tokens.iter().map(wire::token).collect(), next))
 }

@@ -18,6 +18,7 @@ mod operator;
 mod owners;
 mod permit;
 mod sealed;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -254,8 +255,7 @@ impl RemoteServer {
             | Operation::PushTokenDead
             | Operation::PushTransferKey
             | Operation::PushRealmAdopt
-            | Operation::PushRealmDrop
-            | Operation::PushOwnerPlan => {
+            | Operation::PushRealmDrop => {
                 if call.principal != Principal::Service {
                     return Err(Refusal::NotFound.into());
                 }
@@ -284,7 +284,7 @@ impl RemoteServer {
             Operation::PushAnalytics => self.upload(turn, call, learned)?,
             Operation::PushAnalyticsStatus => self.analytics_status(turn, call)?,
             Operation::PushCounts => self.own_counts(turn, call, learned)?,
-            Operation::PushBilling => self.billing_access(turn, call, learned)?,
+            Operation::PushBilling => self.own_pages(turn, call, learned)?,
             Operation::PushNotify => return self.notify(turn, call, learned),
             Operation::PushTestNotification => return self.try_out(turn, call, learned),
             Operation::PushSealedNotify => return self.notify_sealed(turn, call, learned),
@@ -371,7 +371,7 @@ impl RemoteServer {
             // It holds nothing, whatever it is asked about.
             return match call.operation {
                 Operation::PushTransferKey => Err(Refusal::RegistrationNotFound.into()),
-                Operation::PushRealmAdopt | Operation::PushOwnerPlan => Err(OperationError::NoServer.into()),
+                Operation::PushRealmAdopt => Err(OperationError::NoServer.into()),
                 _ => Ok(service::answer(&service::Granted { granted: false })?),
             };
         }
@@ -389,7 +389,6 @@ impl RemoteServer {
                 service::answer(&service::Granted { granted })?
             }
             Operation::PushTokenDead => self.bury(turn, &service::parse(call)?)?,
-            Operation::PushOwnerPlan => self.owner_plan(turn, call)?,
             Operation::PushRealmAdopt => self.adopt(turn, &service::parse(call)?)?,
             Operation::PushRealmDrop => self.drop_realm(turn, &service::parse(call)?)?,
             _ => self.hand_over(turn, &service::parse(call)?)?,
@@ -400,8 +399,7 @@ impl RemoteServer {
 
 /// Whether an operation speaks the operators' dialect.
 fn is_operators(operation: Operation) -> bool {
-    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt | Operation::PushOwnerPlan)
-        || needed(operation).is_some()
+    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt) || needed(operation).is_some()
 }
 
 /// A refusal in the dialect of who called.

@@ -5,13 +5,12 @@ use std::cell::RefCell;
 use super::analytics::{known_realm, note};
 use super::learn::{Halt, Learned};
 use super::{Done, PENDING_MAX, RemoteServer, Schema, UnderWay, accounts, asked};
-use crate::billing::adoption::Adoption;
 use crate::billing::change::{PlanChange as Wanted, Request, Sponsorship, Upgrade};
 use crate::billing::customer::{self, Invoice, Licensing, RealmFacts, Registration, ServerFacts, plan_name};
 use crate::billing::identity::Subject;
 use crate::billing::standing::Asked;
 use crate::billing::user::BillingUser;
-use crate::billing::{Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
+use crate::billing::{Adopted, Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
@@ -21,11 +20,11 @@ use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Change, Entry, Event, Scope};
 use crate::push::cycle::next_cycle;
 use crate::push::headcount::Counted;
+use crate::push::ledger::InvoiceKind;
 use crate::push::operate::OperationError;
 use crate::push::owner::{OwnerWish, decide_owner, may_deactivate};
-use crate::push::plan::{Account, CustomerWish, LivePlan, PlanChange, PlanError};
+use crate::push::plan::{Account, Customer, CustomerWish, LivePlan, PlanChange, PlanError};
 use crate::push::queue::DutyAct;
-use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::refusal::Refusal;
 use crate::push::registration::{Registered, State};
 use crate::push::store::{self, plans, realms};
@@ -63,14 +62,27 @@ fn shown_plan(live: &LivePlan) -> customer::Plan {
     customer::Plan {
         tier: plan.tier.number(),
         status: plan.status.number(),
-        schedule: match plan.billing_schedule {
-            Schedule::Annual => customer::Schedule::Annual,
-            Schedule::Monthly => customer::Schedule::Monthly,
-        },
+        schedule: plan.billing_schedule,
         licensing: if plan.automanage_licenses { Licensing::Automatic } else { Licensing::Manual },
         licenses: live.last.licenses,
         licenses_at_next_renewal: live.last.licenses_at_next_renewal,
         renews_at: next_cycle(plan, live.last_renewal),
+    }
+}
+
+fn shown_customer(customer: &Customer, live: Option<&LivePlan>) -> customer::Customer {
+    customer::Customer {
+        sponsorship_pending: customer.sponsorship_pending,
+        is_known_to_payment: customer.payment_reference.is_some(),
+        plan: live.map(shown_plan),
+    }
+}
+
+/// What an invoice is for, as owners read it.
+const fn kind_name(kind: InvoiceKind) -> &'static str {
+    match kind {
+        InvoiceKind::Period => "Billing period",
+        InvoiceKind::Additional => "Additional licenses",
     }
 }
 
@@ -92,11 +104,7 @@ impl ServerBooks<'_> {
         registration: Registration,
     ) -> Result<customer::Account, Fault> {
         let live = plans::load_live(sql, key)?;
-        let customer = plans::load_customer(sql, key)?.map(|customer| customer::Customer {
-            sponsorship_pending: customer.sponsorship_pending,
-            is_known_to_payment: customer.payment_reference.is_some(),
-            plan: live.as_ref().map(shown_plan),
-        });
+        let customer = plans::load_customer(sql, key)?.map(|customer| shown_customer(&customer, live.as_ref()));
         Ok(customer::Account { plan_type: plan_type.number(), registration, customer })
     }
 
@@ -116,7 +124,7 @@ fn wish(change: Wanted) -> OwnerWish {
         Wanted::Status(status) => wish.status = Status::parse(u64::from(status.number())),
         Wanted::Licenses(licenses) => wish.licenses = Some(licenses),
         Wanted::LicensesAtNextRenewal(licenses) => wish.licenses_at_next_renewal = Some(licenses),
-        Wanted::Schedule(schedule) => wish.schedule = Schedule::parse(u64::from(schedule.number())),
+        Wanted::Schedule(schedule) => wish.schedule = Some(schedule),
         Wanted::ToggleLicenseManagement => wish.toggle_license_management = true,
     }
     wish
@@ -147,7 +155,7 @@ fn check_licenses(account: &Account, wanted: &Upgrade) -> Result<(), BooksStop> 
 fn upgrade_words(wanted: &Upgrade) -> String {
     let licenses =
         wanted.licenses.map_or_else(|| String::from("as many licenses as users"), |n| format!("{n} licenses"));
-    let often = if wanted.schedule == customer::Schedule::Annual { "annually" } else { "monthly" };
+    let often = if wanted.schedule == Schedule::Annual { "annually" } else { "monthly" };
     format!("asks for {}, billed {often}, {licenses}", plan_name(wanted.tier))
 }
 
@@ -171,18 +179,6 @@ impl Books for ServerBooks<'_> {
         Ok(Some(RealmFacts { uuid: realm.clone(), host, name, account }))
     }
 
-    fn only_human_realm(&self, sql: &dyn Sql) -> Result<Option<Uuid>, Fault> {
-        let mut for_people = Vec::new();
-        for row in realms::load_page(sql, 0, REALMS_PER_SERVER_MAX as u64)? {
-            let is_open = !row.registration_deactivated && !row.locally_deleted;
-            let known = known_realm(row)?;
-            if is_open && known.profile.is_for_people() {
-                for_people.push(known.uuid);
-            }
-        }
-        Ok(for_people.pop().filter(|_| for_people.is_empty()))
-    }
-
     fn has_realm_plan(&self, sql: &dyn Sql) -> Result<bool, Fault> {
         if self.server.is_none() {
             return Ok(false);
@@ -195,7 +191,7 @@ impl Books for ServerBooks<'_> {
         let shown = |row: plans::InvoiceRow| Invoice {
             number: u64::try_from(row.invoice_id).unwrap_or(0),
             made_at: row.created_at,
-            kind: String::from("Billing period"),
+            kind: kind_name(row.invoice.kind).to_owned(),
             what: plan_name(u32::try_from(row.tier).unwrap_or(0)).to_owned(),
             period_start: row.invoice.period_start,
             period_end: row.invoice.period_end,
@@ -210,11 +206,18 @@ impl Books for ServerBooks<'_> {
         asked::requests(sql, key_of(subject))
     }
 
-    fn adopt(&self, sql: &dyn Sql, now: Timestamp, realm: &Uuid, _: Adoption) -> Entered {
-        let mut batch = Vec::new();
-        accounts::move_plan(sql, now, realm, &mut batch).map_err(stop)?;
+    fn adopt(&self, sql: &dyn Sql, now: Timestamp, realm: &Uuid) -> Result<Adopted, BooksStop> {
+        let mut statements = Vec::new();
+        let moved = accounts::move_plan(sql, now, realm, &mut statements)?;
+        let Some(moved) = moved.map_err(|_| BooksStop::Irreconcilable)? else { return Ok(Adopted::Nothing) };
         self.mark(Mark::Plan(realm.to_string()));
-        Ok(batch)
+        // Only who may sign in comes so far.
+        let account = customer::Account {
+            plan_type: moved.plan_type.number(),
+            registration: Registration::Active,
+            customer: Some(shown_customer(&moved.customer, Some(&moved.live))),
+        };
+        Ok(Adopted::Moved { statements, account })
     }
 
     fn perform(&self, sql: &dyn Sql, now: Timestamp, owner: &BillingUser, request: &Request) -> Entered {

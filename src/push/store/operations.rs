@@ -11,9 +11,9 @@ const SET_REMOVED: &str = "UPDATE server SET removed_at = ?1, contact_email = ''
     WHERE id = 1";
 const LAST_UPDATED: &str = "SELECT last_updated, org_type FROM server WHERE id = 1";
 
-const TOKENS: &str = "SELECT device_id, kind, hex(token_hash), ios_app_id, user_id, user_uuid, realm_id, registered_at \
-    FROM device WHERE device_id > ?1 ORDER BY device_id LIMIT ?2";
-const REALM_NAMES: &str = "SELECT realm_id, uuid FROM realm";
+const TOKENS: &str = "SELECT d.device_id, d.kind, hex(d.token_hash), d.ios_app_id, d.user_id, d.user_uuid, r.uuid, \
+    d.registered_at FROM device d LEFT JOIN realm r ON r.realm_id = d.realm_id WHERE d.device_id > ?1 \
+    ORDER BY d.device_id LIMIT ?2";
 
 const PUT_EVENT: &str = "INSERT INTO billing_event (body, created_at, due_at, attempts) VALUES (?1, ?2, ?2, 0)";
 const TRIM_EVENTS: &str = "DELETE FROM billing_event WHERE event_id <= (SELECT max(event_id) FROM billing_event) - ?1";
@@ -62,7 +62,7 @@ pub(in crate::push) struct TokenLine {
     pub(in crate::push) ios_app_id: Option<String>,
     pub(in crate::push) user_id: Option<i64>,
     pub(in crate::push) user_uuid: Option<String>,
-    pub(in crate::push) realm_id: Option<i64>,
+    pub(in crate::push) realm_uuid: Option<String>,
     pub(in crate::push) registered_at: Timestamp,
 }
 
@@ -102,17 +102,11 @@ pub(in crate::push) fn load_tokens(sql: &dyn Sql, after: i64, limit: u64) -> Res
             ios_app_id: row.text_or_null(3)?.map(str::to_owned),
             user_id: super::integer_or_null(row, 4)?,
             user_uuid: row.text_or_null(5)?.map(str::to_owned),
-            realm_id: super::integer_or_null(row, 6)?,
+            realm_uuid: row.text_or_null(6)?.map(str::to_owned),
             registered_at: row.time(7)?,
         })
     };
     sql.read(Statement::new(TOKENS, vec![after.into(), limit.into()]))?.iter().map(parse).collect()
-}
-
-/// The names of organizations by their rows.
-pub(in crate::push) fn load_realm_names(sql: &dyn Sql) -> Result<std::collections::BTreeMap<i64, String>, Fault> {
-    let rows = sql.read(Statement::plain(REALM_NAMES))?;
-    rows.iter().map(|row| Ok((row.integer(0)?, row.text(1)?.to_owned()))).collect()
 }
 
 /// Keeps an event for the payment system. The oldest give way when it does not listen.

@@ -4,7 +4,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::Scope;
-use crate::push::ledger::{Invoice, LedgerEntry};
+use crate::push::ledger::{Invoice, InvoiceKind, LedgerEntry, Owed};
 use crate::push::plan::{Customer, LivePlan, Plan, Price};
 use crate::push::tier::{Invoicing, Schedule, Status, Tier};
 
@@ -25,25 +25,35 @@ const SPEND_MONTHS: &str = "UPDATE customer SET flat_discounted_months = max(fla
 
 const LIVE: &str = "SELECT p.plan_id, p.tier, p.status, p.automanage_licenses, p.charge_automatically, \
     p.price_per_license, p.fixed_price, p.discount, p.billing_cycle_anchor, p.billing_schedule, p.next_invoice_date, \
-    p.end_date, p.invoicing_status, c.realm_uuid FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
+    p.end_date, p.invoicing_status, c.realm_uuid, p.sold, p.owed_licenses, p.owed_amount, p.owed_since \
+    FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
     WHERE c.realm_uuid = ?1 AND p.status < 10";
 const ALL_LIVE: &str = "SELECT p.plan_id, p.tier, p.status, p.automanage_licenses, p.charge_automatically, \
     p.price_per_license, p.fixed_price, p.discount, p.billing_cycle_anchor, p.billing_schedule, p.next_invoice_date, \
-    p.end_date, p.invoicing_status, c.realm_uuid FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
+    p.end_date, p.invoicing_status, c.realm_uuid, p.sold, p.owed_licenses, p.owed_amount, p.owed_since \
+    FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
     WHERE p.status < 10 ORDER BY p.plan_id";
 const DUE: &str = "SELECT p.plan_id, p.tier, p.status, p.automanage_licenses, p.charge_automatically, \
     p.price_per_license, p.fixed_price, p.discount, p.billing_cycle_anchor, p.billing_schedule, p.next_invoice_date, \
-    p.end_date, p.invoicing_status, c.realm_uuid FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
-    WHERE p.status < 10 AND (p.next_invoice_date <= ?1 OR p.end_date <= ?1) ORDER BY p.plan_id LIMIT ?2";
+    p.end_date, p.invoicing_status, c.realm_uuid, p.sold, p.owed_licenses, p.owed_amount, p.owed_since \
+    FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
+    WHERE p.status < 10 AND (p.end_date <= ?1 OR p.next_invoice_date <= ?1 AND (p.tier < 103 OR p.status IN (2, 7) \
+    OR p.invoicing_status = 3 OR p.next_invoice_date <= (SELECT last_audit_update FROM server WHERE id = 1))) \
+    ORDER BY p.plan_id LIMIT ?2";
+// Other runs wait for an upload that is newer than their date: see `push::book`. So only the earliest can matter.
 const NEXT_DUE: &str = "SELECT min(due) FROM (SELECT min(next_invoice_date) AS due FROM plan WHERE status < 10 AND \
-    next_invoice_date IS NOT NULL UNION ALL SELECT min(end_date) FROM plan WHERE status < 10 AND end_date IS NOT NULL)";
+    next_invoice_date IS NOT NULL AND (tier < 103 OR status IN (2, 7) OR invoicing_status = 3) UNION ALL \
+    SELECT due FROM (SELECT min(next_invoice_date) AS due FROM plan WHERE status < 10 AND next_invoice_date IS NOT NULL) \
+    WHERE due <= (SELECT last_audit_update FROM server WHERE id = 1) UNION ALL \
+    SELECT min(end_date) FROM plan WHERE status < 10 AND end_date IS NOT NULL)";
 const ADD_PLAN: &str = "INSERT INTO plan (customer_id, tier, status, automanage_licenses, charge_automatically, \
     price_per_license, fixed_price, discount, billing_cycle_anchor, billing_schedule, next_invoice_date, end_date, \
-    invoicing_status) SELECT customer_id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM customer \
-    WHERE realm_uuid = ?1";
+    invoicing_status, sold, owed_licenses, owed_amount, owed_since) SELECT customer_id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
+    ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17 FROM customer WHERE realm_uuid = ?1";
 const UPDATE_PLAN: &str = "UPDATE plan SET tier = ?2, status = ?3, automanage_licenses = ?4, charge_automatically = ?5, \
     price_per_license = ?6, fixed_price = ?7, discount = ?8, billing_cycle_anchor = ?9, billing_schedule = ?10, \
-    next_invoice_date = ?11, end_date = ?12, invoicing_status = ?13 WHERE plan_id = ?1";
+    next_invoice_date = ?11, end_date = ?12, invoicing_status = ?13, sold = ?14, owed_licenses = ?15, owed_amount = ?16, \
+    owed_since = ?17 WHERE plan_id = ?1";
 
 const LAST_ENTRY: &str = "SELECT is_renewal, event_time, licenses, licenses_at_next_renewal FROM license_ledger \
     WHERE plan_id = ?1 ORDER BY ledger_id DESC LIMIT 1";
@@ -55,12 +65,12 @@ const ADD_FIRST_ENTRY: &str = "INSERT INTO license_ledger (plan_id, is_renewal, 
     ON c.customer_id = p.customer_id WHERE c.realm_uuid = ?1 AND p.status < 10";
 
 const ADD_INVOICE: &str = "INSERT INTO invoice (realm_uuid, plan_id, tier, created_at, period_start, period_end, \
-    licenses, amount, discount) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    licenses, amount, discount, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const INVOICES: &str = "SELECT invoice_id, realm_uuid, tier, created_at, period_start, period_end, licenses, amount, \
-    discount FROM invoice WHERE realm_uuid = ?1 AND invoice_id > ?2 ORDER BY invoice_id LIMIT ?3";
+    discount, kind FROM invoice WHERE realm_uuid = ?1 AND invoice_id > ?2 ORDER BY invoice_id LIMIT ?3";
 
 const NEWEST_INVOICES: &str = "SELECT invoice_id, realm_uuid, tier, created_at, period_start, period_end, licenses, \
-    amount, discount FROM invoice WHERE realm_uuid = ?1 ORDER BY invoice_id DESC LIMIT ?2";
+    amount, discount, kind FROM invoice WHERE realm_uuid = ?1 ORDER BY invoice_id DESC LIMIT ?2";
 
 /// An invoice as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +210,8 @@ fn parse(row: &Row) -> Result<Plan, Fault> {
         next_invoice_date: time(10)?,
         end_date: time(11)?,
         invoicing_status: Invoicing::parse(row.unsigned(12)?).ok_or_else(|| corrupt("invoicing"))?,
+        sold: row.unsigned(14)?,
+        owed: Owed { licenses: row.unsigned(15)?, amount: row.unsigned(16)?, since: time(17)? },
     })
 }
 
@@ -223,6 +235,10 @@ fn columns(first: Value, plan: &Plan) -> Vec<Value> {
         plan.next_invoice_date.into(),
         plan.end_date.into(),
         plan.invoicing_status.number().into(),
+        plan.sold.into(),
+        plan.owed.licenses.into(),
+        plan.owed.amount.into(),
+        plan.owed.since.into(),
     ]
 }
 
@@ -274,6 +290,7 @@ pub(in crate::push) fn add_invoice(
         invoice.licenses.into(),
         invoice.amount.into(),
         invoice.discount.into(),
+        invoice.kind.word().into(),
     ];
     Statement::new(ADD_INVOICE, params)
 }
@@ -294,12 +311,14 @@ pub(in crate::push) fn load_newest_invoices(sql: &dyn Sql, key: &str, limit: u64
 }
 
 fn invoice(row: &Row) -> Result<InvoiceRow, Fault> {
+    let kind = InvoiceKind::parse(row.text(9)?).ok_or_else(|| Fault::Corrupt(String::from("an invoice's kind")))?;
     Ok(InvoiceRow {
         invoice_id: row.integer(0)?,
         realm_uuid: row.text(1)?.to_owned(),
         tier: row.unsigned(2)?,
         created_at: row.time(3)?,
         invoice: Invoice {
+            kind,
             period_start: row.time(4)?,
             period_end: row.time(5)?,
             licenses: row.unsigned(6)?,

@@ -16,6 +16,11 @@ pub(in crate::push) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "plans", sql: include_str!("../../../migrations/remote_server/0003_plans.sql") },
     Migration { version: 4, name: "billing", sql: crate::billing::SCHEMA },
     Migration { version: 5, name: "uploads", sql: include_str!("../../../migrations/remote_server/0004_uploads.sql") },
+    Migration {
+        version: 6,
+        name: "invoices",
+        sql: include_str!("../../../migrations/remote_server/0005_invoices.sql"),
+    },
 ];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \

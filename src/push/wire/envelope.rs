@@ -20,8 +20,6 @@ const RATE_LIMITED: &str =
     "API usage exceeded rate limit; see https://zulip.com/api/http-headers#rate-limiting-response-headers";
 const TRANSFER_LIMIT: &str = "The global limits on recent usage of this endpoint have been reached. Please try again \
     later or reach out to the operator of this service for assistance.";
-const RECONCILE: &str = "Couldn't reconcile billing data between server and realm. Please contact the operator of this \
-    service.";
 const NO_PLAN: &str = "Your plan doesn't allow sending push notifications.";
 
 /// 200 with the members of `body` beside the envelope's, which come first.
@@ -152,7 +150,6 @@ fn sentence(refusal: &Refusal) -> (u16, &'static str, String) {
         R::UnknownRealm => (403, "MISSING_REMOTE_REALM", String::from("Organization not registered")),
         R::DuplicateRealm => bad("Duplicate registration detected."),
         R::LivePlan => bad(""),
-        R::Reconcile => bad(RECONCILE),
         R::Operation(error) => bad(&error.sentence()),
         R::Upload(error) => bad(&error.sentence()),
         R::Legacy(error) => bad(&error.sentence()),

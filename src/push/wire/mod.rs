@@ -2,7 +2,6 @@
 
 pub mod answer;
 pub mod audit;
-pub mod billing;
 pub mod envelope;
 pub mod form;
 pub mod host;

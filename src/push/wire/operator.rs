@@ -8,7 +8,6 @@ use crate::kernel::object::Call;
 use crate::kernel::reply::{Media, Problem, Reply};
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::operate::OperationError;
-use crate::push::owner::OwnerWish;
 use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanError, PlanWish, Set};
 use crate::push::refusal::Refusal;
 use crate::push::role::{KeptToken, NAME_CHARS_MAX, Role, TOKEN_MS, TOKEN_MS_MAX};
@@ -17,6 +16,10 @@ use crate::push::uuid::Uuid;
 
 /// Entries of a page.
 pub const PAGE_MAX: u64 = 200;
+
+/// A page ends after the entry that brings it to this size, however many were wanted: entries hold what servers wrote.
+/// Units: bytes.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 const PAGE: u64 = 50;
 
@@ -95,10 +98,15 @@ impl Query {
     ///
     /// Errors: [`OperationError::Query`].
     pub fn limit(&self) -> Result<u64, OperationError> {
-        match self.number("limit")?.unwrap_or(PAGE) {
-            0 => Err(OperationError::Query("limit")),
-            limit => Ok(limit.min(PAGE_MAX)),
-        }
+        self.limit_or(PAGE)
+    }
+
+    /// How many entries are wanted, where it is `usual` unless said.
+    ///
+    /// Errors: [`OperationError::Query`].
+    pub fn limit_or(&self, usual: u64) -> Result<u64, OperationError> {
+        let limit = self.number("limit")?.unwrap_or(usual);
+        if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(OperationError::Query("limit")) }
     }
 
     /// The row after which a page begins.
@@ -107,6 +115,16 @@ impl Query {
     pub fn after(&self) -> Result<i64, OperationError> {
         let after = self.number("after")?.unwrap_or(0);
         i64::try_from(after).map_err(|_| OperationError::Query("after"))
+    }
+
+    /// The name after which a page begins; empty at the first.
+    ///
+    /// Errors: [`OperationError::Query`] for what is no such name.
+    pub fn after_name(&self, is_name: impl Fn(&str) -> bool) -> Result<&str, OperationError> {
+        match self.get("after") {
+            Some(name) if !is_name(name) => Err(OperationError::Query("after")),
+            name => Ok(name.unwrap_or_default()),
+        }
     }
 
     /// A time in seconds.
@@ -357,31 +375,6 @@ pub fn parse_token_wish(body: &[u8]) -> Result<TokenWish, OperationError> {
     Ok(TokenWish { name: body.name, role, lasts_ms })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OwnerBody {
-    status: Option<u64>,
-    licenses: Option<u64>,
-    licenses_at_next_renewal: Option<u64>,
-    schedule: Option<u64>,
-    #[serde(default)]
-    toggle_license_management: bool,
-}
-
-/// Reads what an owner wishes of a plan.
-///
-/// Errors: [`OperationError::Body`].
-pub fn parse_owner(body: &[u8]) -> Result<OwnerWish, OperationError> {
-    let body: OwnerBody = parse(body)?;
-    Ok(OwnerWish {
-        status: named("status", body.status, Status::parse)?,
-        licenses: amount_of("licenses", body.licenses)?,
-        licenses_at_next_renewal: amount_of("licenses_at_next_renewal", body.licenses_at_next_renewal)?,
-        schedule: named("schedule", body.schedule, Schedule::parse)?,
-        toggle_license_management: body.toggle_license_management,
-    })
-}
-
 /// A message of the payment system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BillingMessage {
@@ -429,6 +422,30 @@ pub fn raw(text: &str) -> Value {
     serde_json::from_str::<Value>(text).unwrap_or(Value::Null)
 }
 
+/// The entries of a page as far as it reaches, and the cursor of the next one: that of the last entry, if there may be more.
+///
+/// Errors: of `entry`.
+pub fn cut<R, E>(
+    rows: Vec<R>,
+    limit: u64,
+    cursor: impl Fn(&R) -> Value,
+    entry: impl Fn(R) -> Result<Value, E>,
+) -> Result<(Vec<Value>, Option<Value>), E> {
+    let count = rows.len() as u64;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let at = cursor(&row);
+        let value = entry(row)?;
+        bytes += value.to_string().len();
+        entries.push(value);
+        let is_last = entries.len() as u64 == count;
+        if (is_last && count == limit) || (!is_last && bytes >= PAGE_BYTES_MAX) {
+            return Ok((entries, Some(at)));
+        }
+    }
+    Ok((entries, None))
+}
+
 /// A page: its entries and the cursor of the next one.
 #[must_use]
 pub fn page(member: &str, entries: Vec<Value>, next: Option<Value>) -> Reply {
@@ -469,6 +486,8 @@ pub fn plan_of(customer: Option<&Customer>, live: Option<&LivePlan>) -> Value {
     let plan = live.map(|live| {
         let mut plan = plan_members(&live.plan);
         plan.insert(String::from("licenses"), Value::from(live.last.licenses));
+        plan.insert(String::from("licenses_not_invoiced"), Value::from(live.plan.owed.licenses));
+        plan.insert(String::from("amount_not_invoiced"), Value::from(live.plan.owed.amount));
         plan.insert(String::from("licenses_at_next_renewal"), Value::from(live.last.licenses_at_next_renewal));
         Value::Object(plan)
     });

@@ -13,7 +13,8 @@ use super::upload::slow_time;
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
 use crate::push::realm_sync::{
-    Listing, ListingSaid, METHODS_MAX, ORG_TYPES, Profile, REALMS_PER_UPLOAD_MAX, RealmReport, TEXT_CHARS_MAX,
+    Listing, ListingSaid, METHOD_CHARS_MAX, METHODS_MAX, ORG_TYPES, Profile, REALMS_PER_UPLOAD_MAX, RealmReport,
+    TEXT_CHARS_MAX,
 };
 use crate::push::refusal::ParameterError;
 
@@ -81,7 +82,10 @@ fn parse_methods(realm: &At<'_>) -> Result<BTreeMap<String, bool>, ParameterErro
     if names.len() > METHODS_MAX {
         return Err(ParameterError::TooLong { name: at.place().0.clone(), max: METHODS_MAX });
     }
-    let method = |name: &String| Ok((name.clone(), at.need(name)?.boolean()?));
+    let method = |name: &String| {
+        check_longest(&at.place().0, name, METHOD_CHARS_MAX)?;
+        Ok((name.clone(), at.need(name)?.boolean()?))
+    };
     names.keys().map(method).collect()
 }
 
