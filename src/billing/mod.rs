@@ -32,7 +32,7 @@ mod wire;
 
 pub use object::{
     BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
-    handles, permit, purge,
+    handles, permit, purge, purge_realm,
 };
 
 use crate::kernel::code::ErrorCode;

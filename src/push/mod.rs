@@ -66,6 +66,7 @@ pub mod realm;
 pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
+pub mod relocation;
 pub mod role;
 pub mod sealed;
 pub mod sealed_device;
@@ -99,6 +100,8 @@ const fn is_realms(operation: Operation) -> bool {
         Operation::OperatorRealm
             | Operation::OperatorRealmPlan
             | Operation::OperatorRealmMove
+            | Operation::OperatorRealmDeactivate
+            | Operation::OperatorRealmReactivate
             | Operation::OperatorRealmAudit
             | Operation::OperatorRealmCounts
             | Operation::OperatorRealmInvoices

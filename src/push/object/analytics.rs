@@ -14,6 +14,7 @@ use crate::kernel::reply::Reply;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry};
+use crate::push::headcount::Total;
 use crate::push::ledger::advance;
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::{
@@ -84,9 +85,9 @@ impl RemoteServer {
         let mut after = Uploads { rows_free_at_us: allowance.free_at_us, ..known_uploads };
         if let Some(rows) = &upload.audit_rows {
             after.last_audit_update = Some(now);
-            let known = uploads::load_headcounts(turn.sql)?;
+            let mut known = uploads::load_headcounts(turn.sql)?;
             let tracked: BTreeSet<i64> = known.keys().copied().collect();
-            let (people, told) = count_people(now, known, rows);
+            let (people, told) = count_people(now, known.clone(), rows);
             let mut room = HEADCOUNTS_MAX.saturating_sub(tracked.len());
             for (number, newest) in &people {
                 let is_new = !tracked.contains(number);
@@ -94,7 +95,11 @@ impl RemoteServer {
                     continue;
                 }
                 room -= usize::from(is_new);
+                known.insert(*number, *newest);
                 batch.extend(uploads::put_headcount(*number, newest));
+            }
+            if !people.is_empty() {
+                batch.push(store::people::put(&Total::of(&known, now)));
             }
             advance_ledgers(turn.sql, &told, upload.realms.as_deref(), &mut batch)?;
         }
@@ -210,6 +215,9 @@ fn put_sync(plan: &SyncPlan, now: Timestamp, batch: &mut Vec<Statement>) -> Resu
         let text = encode_profile(&update.profile)?;
         let profile = ProfileText { text: &text, host: &update.profile.host, name: &update.profile.name };
         batch.push(realms::update(update.realm_id, update.number, profile, update.presence, now));
+        if let Some(number) = update.number {
+            batch.extend(store::relocation::settle_people(update.realm_id, number));
+        }
     }
     batch.extend(plan.entries.iter().map(|entry| note(entry, &Actor::Server, now)));
     Ok(())

@@ -12,12 +12,15 @@ pub mod door;
 mod duties;
 mod index;
 mod learn;
+mod moves;
 mod notify;
 mod operator;
 mod owners;
 mod permit;
+mod relocation;
 mod sealed;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -26,6 +29,7 @@ pub(in crate::push) use courier::vapid_public_key;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;
+use super::headcount::Total;
 use super::operate::OperationError;
 use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
@@ -91,7 +95,8 @@ enum UnderWay {
     Send(i64),
     Sign(String),
     Access,
-    Announcing(Timestamp),
+    /// Told to the index: until when an answer is waited for, and the last organization that it is about.
+    Announcing(Timestamp, i64),
     TellingEvent(i64),
     AtDesk(Box<Call>),
     Letter(MailId),
@@ -121,6 +126,8 @@ pub struct RemoteServer {
     chores: Chores,
     desk: BillingDesk,
     sweep_at: Option<Timestamp>,
+    /// The sum of all people, added up anew and not written down yet.
+    total: Cell<Option<Total>>,
 }
 
 impl RemoteServer {
@@ -152,6 +159,7 @@ impl RemoteServer {
             chores: Chores::default(),
             desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
+            total: Cell::new(None),
             settings,
         };
         if is_there {
@@ -176,6 +184,9 @@ impl RemoteServer {
         if self.schema == Schema::Absent {
             batch.splice(0..0, steps(turn.sql, MIGRATIONS, turn.now)?);
             self.schema = Schema::Present;
+        } else if let Some(total) = self.total.take() {
+            // First, for what changes a headcount forgets it again.
+            batch.insert(0, store::people::put(&total));
         }
         turn.commit(batch)?;
         self.refresh(turn.sql, turn.now)
@@ -357,6 +368,9 @@ impl RemoteServer {
 
     /// Calls of other objects.
     fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
+        if call.operation == Operation::PushLookup && self.is_wanted(&service::parse(call)?) {
+            return Ok(service::answer(&service::Granted { granted: true })?);
+        }
         if self.server.is_none() {
             // It holds nothing, whatever it is asked about.
             return match call.operation {
@@ -390,8 +404,10 @@ impl RemoteServer {
 
 /// Whether an operation speaks the operators' dialect.
 fn is_operators(operation: Operation) -> bool {
-    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt | Operation::PushOwnerPlan)
-        || needed(operation).is_some()
+    matches!(
+        operation,
+        Operation::PushBillingEvent | Operation::PushRealmAdopt | Operation::PushRealmDrop | Operation::PushOwnerPlan
+    ) || needed(operation).is_some()
 }
 
 /// A refusal in the dialect of who called.
@@ -419,7 +435,7 @@ impl Object for RemoteServer {
             Some(UnderWay::Send(delivery_id)) => self.send_told(turn, ticket, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
-            Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
+            Some(UnderWay::Announcing(due, told)) => self.announce_told(turn, due, told, &outcome),
             Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, &call, &outcome),
             Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
             Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),

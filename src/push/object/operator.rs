@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::analytics::{known_realm, note};
 use super::learn::{Halt, Learned};
+use super::permit::newest_of;
 use super::{RemoteServer, accounts};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Principal, Turn};
@@ -23,6 +24,7 @@ use crate::push::registration::{Registered, State};
 use crate::push::role::{Operator, needed};
 use crate::push::store::counts::{Point, SERVER, Window};
 use crate::push::store::realms::RealmRow;
+use crate::push::store::relocation::{self, Closed};
 use crate::push::store::{self, counts, operations, plans, realms, uploads};
 use crate::push::tier::Tier;
 use crate::push::uuid::Uuid;
@@ -54,10 +56,13 @@ impl RemoteServer {
         match call.operation {
             Operation::OperatorServer => self.show(turn, &server),
             Operation::OperatorServerRealms => show_realms(turn.sql, call),
-            Operation::OperatorServerAudit => show_audit(turn.sql, call, None),
+            Operation::OperatorServerAudit => show_server_audit(turn.sql, call),
             Operation::OperatorServerCounts => show_counts(turn.sql, turn.now, call, None),
             Operation::OperatorServerTokens => show_tokens(turn.sql, call),
-            Operation::OperatorServerInvoices => show_invoices(turn.sql, call, ""),
+            Operation::OperatorServerInvoices => {
+                let realm = Query::of(call).realm()?;
+                show_invoices(turn.sql, call, realm.as_ref().map_or("", Uuid::as_str))
+            }
             Operation::OperatorExport => self.export(turn, &server),
             Operation::OperatorDeactivate => self.switch_off(turn, call, server, &actor),
             Operation::OperatorReactivate => self.switch_on(turn, call, server, &actor, learned),
@@ -76,7 +81,9 @@ impl RemoteServer {
                 let permission = self.permission(turn.sql, turn.now, Some(&uuid))?;
                 Ok(wire::answer(&realm_value(turn.sql, row, Some(&permission))?))
             }
-            Operation::OperatorRealmAudit => show_audit(turn.sql, call, Some(&row)),
+            Operation::OperatorRealmAudit => show_realm_audit(turn.sql, call, &uuid),
+            Operation::OperatorRealmDeactivate => self.switch_realm(turn, call, &row, Closed::Yes, actor),
+            Operation::OperatorRealmReactivate => self.switch_realm(turn, call, &row, Closed::No, actor),
             Operation::OperatorRealmCounts => show_counts(turn.sql, turn.now, call, Some(&row)),
             Operation::OperatorRealmInvoices => show_invoices(turn.sql, call, uuid.as_str()),
             Operation::OperatorRealmMove => self.pack(turn, call, &row, actor),
@@ -165,6 +172,32 @@ impl RemoteServer {
         self.tell_of_server(turn, "server.reactivated", &mut batch);
         self.commit(turn, batch)?;
         Ok(wire::answer(&json!({ "deactivated": false })))
+    }
+
+    /// The operators' own switch of an organization: its owners are shut out of billing, its notifications go on.
+    fn switch_realm(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: &Call,
+        row: &RealmRow,
+        closed: Closed,
+        actor: &Actor,
+    ) -> Result<Reply, Halt> {
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
+        let event = match (row.registration_deactivated, closed) {
+            (true, Closed::Yes) => return Err(OperationError::RealmDeactivated.into()),
+            (false, Closed::No) => return Err(OperationError::RealmActive.into()),
+            (false, Closed::Yes) => Event::Deactivated,
+            (true, Closed::No) => Event::Reactivated,
+        };
+        let change = wire::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
+        let scope = Scope::Realm { uuid: row.uuid.clone(), number: row.number };
+        let entry = Entry { scope, event, change };
+        let batch = vec![relocation::set_closed(&row.uuid, closed, turn.now), note(&entry, actor, turn.now)];
+        self.commit(turn, batch)?;
+        Ok(wire::answer(&json!({ "registration_deactivated": closed == Closed::Yes })))
     }
 
     /// A new key, shown once. The old one dies at once.
@@ -271,7 +304,7 @@ fn server_value(sql: &dyn Sql, server: &Registered) -> Result<Value, Fault> {
 }
 
 fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Permission>) -> Result<Value, Fault> {
-    let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
+    let newest = newest_of(sql, &row)?;
     let billing = match permission {
         Some(_) => {
             let key = row.uuid.as_str();
@@ -319,13 +352,26 @@ fn show_realms(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
     Ok(wire::page("realms", entries?, next))
 }
 
-fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {
+/// What happened to the server, or with `realm` to an organization that is or was here: its row may be long gone.
+fn show_server_audit(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
+    let query = Query::of(call);
+    if let Some(realm) = query.realm()? {
+        return show_realm_audit(sql, call, &realm);
+    }
+    Ok(audit_page(&store::audit::load_server_page(sql, query.after()?, query.limit()?)?, query.limit()?))
+}
+
+fn show_realm_audit(sql: &dyn Sql, call: &Call, realm: &Uuid) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let (after, limit) = (query.after()?, query.limit()?);
-    let lines = match realm {
-        None => store::audit::load_server_page(sql, after, limit)?,
-        Some(row) => store::audit::load_realm_page(sql, row.uuid.as_str(), row.number, after, limit)?,
+    let number = match realms::load(sql, realm.as_str())? {
+        Some(row) => row.number,
+        None => relocation::load_heard(sql, realm.as_str())?.and_then(|(_, number)| number),
     };
+    Ok(audit_page(&store::audit::load_realm_page(sql, realm.as_str(), number, after, limit)?, limit))
+}
+
+fn audit_page(lines: &[store::audit::AuditLine], limit: u64) -> Reply {
     let next = lines.last().filter(|_| lines.len() as u64 == limit).map(|line| Value::from(line.audit_id));
     let entry = |line: &store::audit::AuditLine| {
         json!({
@@ -339,7 +385,7 @@ fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Re
             "realm_id": line.number,
         })
     };
-    Ok(wire::page("rows", lines.iter().map(entry).collect(), next))
+    wire::page("rows", lines.iter().map(entry).collect(), next)
 }
 
 fn show_counts(sql: &dyn Sql, now: Timestamp, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {

@@ -60,7 +60,11 @@ const fn code(error: &OperationError) -> ErrorCode {
         | OperationError::AlreadyActive
         | OperationError::Removed
         | OperationError::SameServer
-        | OperationError::LivePlan => ErrorCode::Conflict,
+        | OperationError::LivePlan
+        | OperationError::RealmDeactivated
+        | OperationError::RealmActive
+        | OperationError::MoveUnderWay
+        | OperationError::MoveOver => ErrorCode::Conflict,
         OperationError::Full => ErrorCode::AtCapacity,
     }
 }
@@ -107,6 +111,13 @@ impl Query {
     pub fn after(&self) -> Result<i64, OperationError> {
         let after = self.number("after")?.unwrap_or(0);
         i64::try_from(after).map_err(|_| OperationError::Query("after"))
+    }
+
+    /// The organization that is meant, if one is.
+    ///
+    /// Errors: [`OperationError::Query`].
+    pub fn realm(&self) -> Result<Option<Uuid>, OperationError> {
+        self.get("realm").map(|text| Uuid::parse(text).ok_or(OperationError::Query("realm"))).transpose()
     }
 
     /// A time in seconds.
