@@ -259,6 +259,35 @@ fn every_single_loss_on_the_way_leaves_one_holder() {
     }
 }
 
+#[test]
+fn a_server_that_is_removed_in_the_middle_of_a_move_keeps_no_name_from_others() {
+    for (removed, lost) in [
+        (UUID_A, Op::PushRealmAdopt),
+        (UUID_A, Op::PushRealmDrop),
+        (UUID_B, Op::PushRealmAdopt),
+        (UUID_B, Op::PushRealmDrop),
+    ] {
+        for fate_of_it in [Fate::Lost, Fate::Unanswered] {
+            let mut world = world();
+            fate(&mut world, lost, 1, fate_of_it);
+            move_to(&mut world, UUID_B);
+            assert_eq!(admin(&mut world, Op::OperatorServerRemove, removed, "", &Value::Null).status, 200);
+            world.wait(3 * 60 * MINUTE);
+            assert_eq!(count_moves(&world), 0);
+            let (said, _) = world.holders(REALM);
+            if said.as_deref().is_none_or(|said| said == removed) {
+                accepted(&world.upload(UUID_C, &[REALM]));
+                world.wait(MINUTE);
+                assert_eq!(world.holders(REALM).0.as_deref(), Some(UUID_C), "{removed} {lost:?} {fate_of_it:?}");
+            } else {
+                assert_eq!(world.upload(UUID_C, &[REALM]).status, 400, "{removed} {lost:?} {fate_of_it:?}");
+            }
+            let of_realm = format!("realm={REALM}");
+            read(&mut world, Op::OperatorServerAudit, removed, &of_realm);
+        }
+    }
+}
+
 fn count_moves(world: &World) -> usize {
     let lines = world.shards.values().flat_map(|stage| stage.database.dump());
     lines.filter(|line| line.starts_with("realm_move: ") || line.starts_with("farewell: ")).count()

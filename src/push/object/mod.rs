@@ -368,7 +368,8 @@ impl RemoteServer {
 
     /// Calls of other objects.
     fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
-        if call.operation == Operation::PushLookup && self.is_wanted(&service::parse(call)?) {
+        let is_lookup = call.operation == Operation::PushLookup;
+        if is_lookup && service::parse(call).is_ok_and(|name| self.is_wanted(&name)) {
             return Ok(service::answer(&service::Granted { granted: true })?);
         }
         if self.server.is_none() {
@@ -385,8 +386,11 @@ impl RemoteServer {
                 let granted = match name.kind {
                     NameKind::Hostname => self.server.as_ref().is_some_and(|server| server.holds(&name.name)),
                     NameKind::Realm => match Uuid::parse(&name.name) {
-                        Some(realm) => store::server::load_realm(turn.sql, &realm)?.is_some(),
-                        None => false,
+                        // What a removed server keeps of an organization is no use of its name.
+                        Some(realm) if store::operations::load_removed(turn.sql)?.is_none() => {
+                            store::server::load_realm(turn.sql, &realm)?.is_some()
+                        }
+                        _ => false,
                     },
                     NameKind::Token | NameKind::Network | NameKind::Common => false,
                 };
