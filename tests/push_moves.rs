@@ -383,6 +383,34 @@ fn what_the_old_server_said_of_people_is_believed_for_two_days() {
 }
 
 #[test]
+fn the_payment_system_is_told_where_an_organization_has_gone_once_it_has() {
+    let mut world = World::with(&[
+        ("PUSH_BILLING_KEY", "the payment system's key"),
+        ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
+    ]);
+    for uuid in [UUID_A, UUID_B] {
+        world.register(uuid);
+    }
+    accepted(&world.upload(UUID_A, &[REALM]));
+    fate(&mut world, Op::PushRealmDrop, 1, Fate::Lost);
+    let told = |world: &World| -> Vec<Value> {
+        let hooks = world.fetched.iter().filter(|fetch| fetch.url == "https://pay.example/hook");
+        let bodies = hooks.map(|fetch| serde_json::from_slice::<Value>(&fetch.body).unwrap());
+        bodies.filter(|body| body["type"] == "realm.moved").collect()
+    };
+    move_to(&mut world, UUID_B);
+    world.wait(5_000);
+    assert!(told(&world).is_empty(), "it has not left yet");
+    world.wait(MINUTE);
+    let told = told(&world);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0]["server"].as_str(), told[0]["realm"].as_str(), told[0]["to"].as_str()),
+        (Some(UUID_A), Some(REALM), Some(UUID_B))
+    );
+}
+
+#[test]
 fn an_operators_switch_goes_along() {
     let mut world = world();
     let set = "UPDATE realm SET registration_deactivated = 1";

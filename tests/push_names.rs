@@ -165,6 +165,30 @@ fn a_server_that_confirms_in_vain_is_told_so_and_gives_way() {
 }
 
 #[test]
+fn nobody_confirms_the_name_of_an_organization_on_its_way_between_two_others() {
+    let mut world = world();
+    accepted(&world.upload(UUID_A, &[REALM]));
+    world.wait(60_000);
+    world.post = Box::new(|call| if call.operation == Op::PushRealmAdopt { Fate::Lost } else { Fate::Carried });
+    let wanted = json!({ "server": UUID_B, "uuid_owner_secret": "secret" });
+    assert_eq!(admin(&mut world, Op::OperatorRealmMove, REALM, "", &wanted).status, 200);
+    let place = shard("realm", REALM);
+    let settle = |server: &str, act: &str| Call {
+        principal: Principal::Service,
+        body: json!({ "name": { "kind": "realm", "name": REALM }, "server": server, "act": act })
+            .to_string()
+            .into_bytes(),
+        ..call(Op::PushSettleName)
+    };
+    world.shard(&place).call(&settle(UUID_A, "release"));
+    let stranger = body(&world.shard(&place).call(&settle(OTHER, "confirm")));
+    assert_eq!((stranger["server"].as_str(), world.holders(REALM).0), (Some(UUID_B), None));
+    world.post = Box::new(|_| Fate::Carried);
+    world.wait(30 * 60_000);
+    only(&world, UUID_B, REALM);
+}
+
+#[test]
 fn what_a_server_said_of_a_name_before_it_wanted_it_again_does_not_count() {
     let mut world = world();
     accepted(&world.upload(UUID_A, &[REALM]));

@@ -95,10 +95,20 @@ impl RemoteServer {
         self.tell_payment(turn, "realm.gone", Some(realm.as_str()), batch);
     }
 
+    /// Keeps that the payment system must be told where an organization has gone: messages about it go there from now on.
+    pub(super) fn tell_of_move(&self, turn: &Turn<'_>, realm: &Uuid, to: &str, batch: &mut Vec<Statement>) {
+        let body = json!({ "type": "realm.moved", "realm": realm.as_str(), "to": to });
+        self.keep_event(turn, &body, batch);
+    }
+
     fn tell_payment(&self, turn: &Turn<'_>, kind: &str, realm: Option<&str>, batch: &mut Vec<Statement>) {
+        self.keep_event(turn, &json!({ "type": kind, "realm": realm }), batch);
+    }
+
+    fn keep_event(&self, turn: &Turn<'_>, body: &Value, batch: &mut Vec<Statement>) {
         let push = &self.settings.push;
         if push.billing_webhook_url.is_some() && push.billing_key.is_some() {
-            batch.extend(operations::put_event(json!({ "type": kind, "realm": realm }).to_string(), turn.now));
+            batch.extend(operations::put_event(body.to_string(), turn.now));
         }
     }
 
@@ -214,7 +224,7 @@ impl RemoteServer {
             let realm = kept.get("realm").and_then(Value::as_str).unwrap_or_default();
             let billing =
                 plan_of(plans::load_customer(turn.sql, realm)?.as_ref(), plans::load_live(turn.sql, realm)?.as_ref());
-            let body = json!({
+            let mut body = json!({
                 "id": format!("{server}:{}", event.event_id),
                 "type": kept.get("type"),
                 "created": seconds(event.created_at),
@@ -222,9 +232,11 @@ impl RemoteServer {
                 "realm": kept.get("realm"),
                 "plan_type": accounts::plan_type(turn.sql, realm)?.number(),
                 "billing": billing,
-            })
-            .to_string()
-            .into_bytes();
+            });
+            if let (Some(to), Some(members)) = (kept.get("to"), body.as_object_mut()) {
+                members.insert(String::from("to"), to.clone());
+            }
+            let body = body.to_string().into_bytes();
             let headers = vec![
                 (Cow::Borrowed("Content-Type"), String::from("application/json")),
                 (Cow::Borrowed(SIGNATURE_HEADER), webhook::sign(&key, &body, now)),

@@ -23,6 +23,7 @@ use crate::push::object::learn::Halt;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::{Refusal, TransferError};
 use crate::push::role::needed;
+use crate::push::store::relocation::MoveRow;
 use crate::push::store::{self, directory as rows};
 use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
@@ -271,7 +272,10 @@ impl PushDirectory {
             }]
         } else {
             let entry = rows::load_name(turn.sql, kind.word(), name)?;
+            let on_its_way = if *kind == NameKind::Realm { store::relocation::load(turn.sql, name)? } else { None };
+            let is_strange = |row: &MoveRow| ![row.origin.as_str(), row.target.as_str()].contains(&server.as_str());
             let plan = match wish.act {
+                Act::Confirm if on_its_way.as_ref().is_some_and(is_strange) => SettlePlan::Nothing,
                 Act::Confirm => decide_confirm(entry.as_ref(), &server),
                 Act::Release => decide_release(entry.as_ref(), &server),
             };
@@ -279,7 +283,10 @@ impl PushDirectory {
             if wish.act == Act::Confirm {
                 holder = match &plan {
                     SettlePlan::Confirm(entry) => Some(entry.server.to_string()),
-                    _ => entry.as_ref().map(|entry| entry.server.to_string()),
+                    _ => {
+                        let holder = entry.as_ref().map(|entry| entry.server.to_string());
+                        holder.or_else(|| on_its_way.map(|row| row.target))
+                    }
                 };
             }
             let was_used = entry.is_some_and(|entry| entry.hold == Hold::Confirmed);

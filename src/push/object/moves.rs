@@ -166,7 +166,9 @@ impl PushDirectory {
             // Another answer has come before.
             return self.report(turn, ticket, &step);
         };
-        let next = decide_next(row.phase, verdict(row.phase, outcome), row.attempts);
+        // An answer that says nothing of what was done, or not done, may stand for either.
+        let attempts = if is_plain(outcome) { row.attempts } else { u32::MAX };
+        let next = decide_next(row.phase, verdict(row.phase, outcome), attempts);
         let batch = match next {
             Next::Ask(phase) => vec![kept::ask(row.move_number, phase, turn.now.plus(duty_delay_ms(0)))],
             Next::Forget => vec![kept::end(row.move_number)],
@@ -252,6 +254,11 @@ fn verdict(phase: Phase, outcome: &Outcome) -> Verdict {
         (Phase::Drop | Phase::Undo, _) if service::is_done(outcome) => Verdict::Done,
         _ => Verdict::Silence,
     }
+}
+
+/// Whether a refusal is the server's own, so that it has surely done nothing.
+fn is_plain(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Replied(reply) if (400..500).contains(&reply.status))
 }
 
 /// When the next move is due.

@@ -137,6 +137,9 @@ impl RemoteServer {
         }
         batch.push(kept::put_heard(&farewell.realm, &heard, row.number));
         let_go(turn.sql, &row, &mut batch)?;
+        if farewell.mode == FarewellMode::Leave {
+            self.tell_of_move(turn, &row.uuid, &farewell.to, &mut batch);
+        }
         batch.push(relabelled(&moved(scope, self.own_name(), &farewell.to), &farewell.actor, now));
         batch.push(super::operator::announce(now));
         self.strangers.remove(&row.uuid);
