@@ -115,6 +115,7 @@ const waystation :Workerd.Worker = (
     (name = "BILLING_HOST", fromEnvironment = "BILLING_HOST"),
     (name = "BILLING_TERMS_VERSION", fromEnvironment = "BILLING_TERMS_VERSION"),
     (name = "BILLING_TERMS_URL", fromEnvironment = "BILLING_TERMS_URL"),
+    (name = "BILLING_PORTAL_URL", fromEnvironment = "BILLING_PORTAL_URL"),
     (name = "MAIL_WEBHOOK_URL", fromEnvironment = "MAIL_WEBHOOK_URL"),
     (name = "PUSH_BILLING_WEBHOOK_URL", fromEnvironment = "PUSH_BILLING_WEBHOOK_URL"),
     (name = "PUSH_BILLING_PAGES_URL", fromEnvironment = "PUSH_BILLING_PAGES_URL"),

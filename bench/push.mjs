@@ -55,7 +55,7 @@ export function reachingLocal(path, name) {
   return to;
 }
 
-const form = (path, fields, headers) => {
+export const form = (path, fields, headers) => {
   const text = new URLSearchParams(fields).toString();
   const all = { Host: "127.0.0.1", "Content-Type": "application/x-www-form-urlencoded", "Content-Length": Buffer.byteLength(text), ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -64,18 +64,26 @@ const form = (path, fields, headers) => {
 
 const token = () => randomBytes(80).toString("base64url");
 
-async function good(server, connection, bytes) {
+export async function good(server, connection, bytes) {
   const status = await connection.send(bytes);
   if (status !== 200) throw new Error(`${server.name} answered ${status}: ${connection.answer}`);
 }
 
+/** Registers a server; the headers that name it. */
+export async function registered(server, connection) {
+  const [uuid, key] = [randomUUID(), randomBytes(32).toString("hex")];
+  const entry = { zulip_org_id: uuid, zulip_org_key: key, hostname: `${uuid}.zulip.test`, contact_email: "admin@zulip.test" };
+  await good(server, connection, form("server/register", entry));
+  return { Authorization: `Basic ${Buffer.from(`${uuid}:${key}`).toString("base64")}` };
+}
+
 /** A registered server with `devices` devices besides those of its user 1, who has `own`. */
 export async function prepareServer(server, devices, own) {
-  const [uuid, key] = [randomUUID(), randomBytes(32).toString("hex")];
-  const headers = { Authorization: `Basic ${Buffer.from(`${uuid}:${key}`).toString("base64")}` };
   const connections = await Promise.all(Array.from({ length: LANES }, () => Connection.open(server.port)));
-  const entry = { zulip_org_id: uuid, zulip_org_key: key, hostname: `${uuid}.zulip.test`, contact_email: "admin@zulip.test" };
-  await good(server, connections[0], form("server/register", entry));
+  const headers = await registered(server, connections[0]);
+  // Who has never said how many people there are may not push.
+  const nobody = { realm_counts: "[]", installation_counts: "[]", realmauditlog_rows: "[]" };
+  await good(server, connections[0], form("server/analytics", nobody, headers));
   const device = (user) => form("push/register", { user_id: String(user), token: token(), token_kind: "2" }, headers);
   let next = 0;
   await Promise.all(

@@ -11,7 +11,7 @@
 mod billing_support;
 mod support;
 
-use billing_support::{HOUR_MS, OTHER, Person, REALM, SETTINGS, Scene};
+use billing_support::{HOUR_MS, KEY, OTHER, Person, REALM, SERVER, SETTINGS, Scene, resolved, takes_mail};
 use support::{body, call};
 use waystation::billing;
 use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome};
@@ -255,7 +255,7 @@ fn letters_of_a_real_service_are_nobodys_to_read_or_plant() {
 
 #[test]
 fn a_full_disk_promises_nothing() {
-    let mut scene = Scene::new();
+    let mut scene = without_resolver();
     let mut ada = Person::new();
     let token = scene.token();
     ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
@@ -267,4 +267,120 @@ fn a_full_disk_promises_nothing() {
     let told = scene.stage.try_tell(ticket, Outcome::Replied(Reply::json_text(String::from("{}"))));
     assert!(told.is_err());
     assert!(scene.stage.errands.is_empty(), "no letter whose link would not work");
+}
+
+fn without_resolver() -> Scene {
+    let pairs: Vec<_> = SETTINGS.iter().copied().chain([("DNS_QUERY_URL", "")]).collect();
+    Scene::with(&pairs)
+}
+
+/// Types an address into both forms that ask for one; what each answers.
+fn type_address(scene: &mut Scene, email: &str) -> [Reply; 2] {
+    let (mut ada, token) = (Person { network: "203.0.113.8", ..Person::new() }, scene.token());
+    ada.get(scene, O::BillingRealmLogin, &[&token]);
+    let of_realm = ada.post(scene, O::BillingRealmMail, &[&token], &[("email", email)]);
+    let mut root = Person { network: "203.0.113.9", ..Person::new() };
+    root.get(scene, O::BillingServerLogin, &[]);
+    root.post(scene, O::BillingServerEnter, &[], &[("zulip_org_id", SERVER), ("zulip_org_key", KEY)]);
+    [of_realm, root.post(scene, O::BillingServerMail, &[SERVER], &[("email", email)])]
+}
+
+/// What a resolver says of a record.
+type Resolver = fn(&str) -> Outcome;
+
+/// Nothing of the type asked for.
+fn absent() -> Outcome {
+    resolved(r#"{"Status":0}"#)
+}
+
+#[test]
+fn an_address_whose_domain_takes_no_mail_is_refused_in_the_words_of_registrations() {
+    let no_mail = "chat.example.org is invalid because it does not have any MX records";
+    let no_domain = "chat.example.org does not exist";
+    let cases: [(Resolver, &str, &[&str]); 6] = [
+        (|_| resolved(r#"{"Status":3}"#), no_domain, &["MX"]),
+        (|_| absent(), no_domain, &["MX", "A", "AAAA", "NS"]),
+        (|record| if record == "A" { records(1) } else { absent() }, no_mail, &["MX", "A"]),
+        (|record| if record == "AAAA" { records(28) } else { absent() }, no_mail, &["MX", "A", "AAAA"]),
+        (|record| if record == "NS" { records(2) } else { absent() }, no_mail, &["MX", "A", "AAAA", "NS"]),
+        // RFC 7505: no mail, thank you.
+        (
+            |record| match record {
+                "MX" => resolved(r#"{"Status":0,"Answer":[{"type":15,"data":"0 ."}]}"#),
+                "A" => records(1),
+                _ => absent(),
+            },
+            no_mail,
+            &["MX", "A"],
+        ),
+    ];
+    for (resolver, sentence, asked) in cases {
+        let mut scene = Scene::new();
+        scene.resolver = resolver;
+        for reply in type_address(&mut scene, "ada@Chat.example.org") {
+            assert!(reply.status == 400 && reply.body.contains(sentence), "{sentence}: {}", reply.body);
+            assert!(reply.body.contains("value=\"ada@Chat.example.org\"") && reply.body.contains("role=\"alert\""));
+        }
+        let asked: Vec<String> = asked.iter().map(|record| format!("chat.example.org {record}")).collect();
+        assert_eq!(scene.resolved, [asked.clone(), asked].concat());
+        assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+        assert!(scene.letters(200).is_empty());
+        let counted = scene.counter.as_ref().unwrap().database.dump().iter().any(|row| row.contains("203.0.113"));
+        assert!(!counted, "a refused address uses up no letter");
+    }
+}
+
+fn records(number: u32) -> Outcome {
+    resolved(&format!(r#"{{"Status":0,"Answer":[{{"type":{number},"data":"x"}}]}}"#))
+}
+
+#[test]
+fn a_domain_that_takes_mail_and_a_resolver_that_is_silent_or_off_let_a_letter_go() {
+    let cases: [Resolver; 5] = [
+        takes_mail,
+        |_| Outcome::Failed(Failure::TimedOut),
+        |_| Outcome::Fetched(Fetched { status: 500, headers: Vec::new(), body: Vec::new() }),
+        |_| resolved("no"),
+        |_| resolved(r#"{"Status":2}"#),
+    ];
+    for resolver in cases {
+        let mut scene = Scene::new();
+        scene.resolver = resolver;
+        assert_eq!(type_address(&mut scene, "ada@chat.example.org").map(|reply| reply.status), [200, 200]);
+        assert_eq!((scene.letters(200).len(), scene.resolved.len()), (2, 2));
+    }
+    let mut scene = without_resolver();
+    assert_eq!(type_address(&mut scene, "ada@chat.example.org").map(|reply| reply.status), [200, 200]);
+    assert_eq!((scene.letters(200).len(), scene.resolved.len()), (2, 0));
+}
+
+#[test]
+fn the_resolver_is_not_asked_where_the_answer_is_known_without() {
+    let mut scene = Scene::new();
+    type_address(&mut scene, "nonsense");
+    type_address(&mut scene, "a@mailinator.com");
+    assert!(scene.resolved.is_empty());
+    for _ in 0..5 {
+        assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
+    }
+    assert_eq!((ask(&mut scene, "203.0.113.1"), scene.resolved.len()), (429, 5));
+    let mut unable = Scene::with(&SETTINGS[..1]);
+    assert_eq!((ask(&mut unable, "203.0.113.1"), unable.resolved.len()), (503, 0));
+}
+
+#[test]
+fn a_call_that_waits_for_the_resolver_decides_on_what_is_true_then() {
+    let mut scene = Scene::new();
+    let mut ada = Person::new();
+    let token = scene.token();
+    ada.get(&mut scene, O::BillingRealmLogin, &[&token]);
+    let csrf = billing_support::attribute(&ada.page, "name=\"csrf\" value=\"").unwrap();
+    let request = ada.call(O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org"), ("csrf", &csrf)]);
+    let Answer::Later(ticket) = scene.stage.begin(&request) else { panic!() };
+    scene.deactivate(REALM);
+    scene.stage.take_errands();
+    scene.stage.tell(ticket, takes_mail("MX"));
+    let reply = scene.stage.answer(ticket).expect("an answer");
+    assert!(reply.status == 400 && reply.body.contains("Registration is deactivated"));
+    assert!(scene.stage.errands.is_empty());
 }

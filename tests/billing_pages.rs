@@ -17,7 +17,7 @@ use support::body;
 use waystation::kernel::operation::Operation as O;
 use waystation::kernel::reply::Media;
 
-const PAGES: [&str; 5] = ["plans", "billing", "upgrade", "sponsorship", "invoices"];
+const PAGES: [&str; 7] = ["plans", "billing", "upgrade", "sponsorship", "event_status", "invoices", "customer_portal"];
 
 #[test]
 fn a_session_opens_its_own_pages_and_nobody_elses() {
@@ -51,7 +51,7 @@ fn a_session_opens_its_own_pages_and_nobody_elses() {
             assert_eq!(scene.stage.database.dump(), dump);
         }
     }
-    assert_eq!(cells, 100);
+    assert_eq!(cells, 140);
 }
 
 #[test]
@@ -287,8 +287,6 @@ fn pages_show_what_a_plan_allows() {
     let acted = ada.post(&mut scene, O::BillingRealmAct, &[REALM, "billing"], &[("status", "2")]);
     assert_eq!((acted.status, acted.header("Location")), (302, Some(&*format!("/realm/{REALM}/billing/"))));
     assert_eq!(scene.number("SELECT status FROM host_plan"), 2);
-    ada.get(&mut scene, O::BillingRealmPage, &[REALM, "invoices"]);
-    assert!(ada.page.contains("$42.05") && ada.page.contains("Basic &lt;plan&gt;") && ada.page.contains("2027-01-03"));
 }
 
 #[test]
@@ -381,7 +379,7 @@ fn upgrades_and_sponsorships_are_asked_for() {
 fn unknown_pages_are_404() {
     let mut scene = Scene::new();
     let mut ada = scene.owner_of(REALM);
-    for page in ["", "x", "deactivate", "customer_portal", "../plans", "Plans"] {
+    for page in ["", "x", "deactivate", "customer_portal/", "../plans", "Plans"] {
         assert_eq!(ada.get(&mut scene, O::BillingRealmPage, &[REALM, page]).status, 404, "{page}");
         let token = ada.clone();
         ada.get(&mut scene, O::BillingRealmPage, &[REALM, "plans"]);
@@ -410,6 +408,15 @@ fn every_field_has_a_label_and_no_page_has_a_script() {
     pages.push(new.get(&mut scene, O::BillingRealmLogin, &[&token]));
     for reply in pages {
         assert_eq!(reply.status, 200);
+        let title = reply.body.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap();
+        assert!(reply.body.contains(&format!("<h1>{title}</h1>")), "{title}");
+        assert!(reply.body.contains("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"));
+        assert!(reply.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'; style-src 'sha256-"));
+        assert_eq!(reply.body.matches("<table>").count(), reply.body.matches("tabindex=\"0\" aria-label=\"").count());
+        assert_eq!(
+            reply.body.matches("<th").count() - reply.body.matches("<thead").count(),
+            reply.body.matches("<th scope=").count()
+        );
         assert!(skeleton(&reply.body).iter().all(|tag| !tag.starts_with("script") && !tag.contains(" on")));
         assert_eq!(reply.body.matches("<h1>").count(), 1);
         assert!(reply.body.starts_with("<!doctype html><html lang=\"en\">") && reply.body.contains("<main>"));

@@ -11,7 +11,7 @@
 mod billing_support;
 mod support;
 
-use billing_support::{ADA, BASE, HOUR_MS, OTHER, Person, REALM, SERVER, Scene};
+use billing_support::{ADA, BASE, HOUR_MS, OTHER, Person, REALM, SERVER, Scene, reported};
 use support::body;
 use waystation::kernel::operation::Operation as O;
 use waystation::kernel::reply::Media;
@@ -20,7 +20,7 @@ use waystation::kernel::reply::Media;
 fn a_server_is_given_a_link_for_its_owner() {
     let mut scene = Scene::new();
     let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
-    let realm = format!(r#"{{"uuid":"{REALM}"}}"#);
+    let realm = reported(REALM);
     let reply = scene.hand_off_with(&[("user", &user), ("realm", &realm), ("next_page", "upgrade"), ("more", "1")]);
     let json = body(&reply);
     assert_eq!((reply.status, json["result"].as_str()), (200, Some("success")));
@@ -33,8 +33,15 @@ fn a_server_is_given_a_link_for_its_owner() {
 fn hand_overs_are_typed_strictly() {
     let mut scene = Scene::new();
     let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
-    let realm = format!(r#"{{"uuid":"{REALM}"}}"#);
-    let unknown = format!(r#"{{"uuid":"{ADA}"}}"#);
+    let realm = reported(REALM);
+    let unknown = reported(ADA);
+    let (nobody, bare) = (user.replace("-4000-", "-1000-"), user.replace('-', ""));
+    let change = |before: &str, after: &str| {
+        assert!(realm.contains(before));
+        realm.replace(before, after)
+    };
+    let hostless = change(r#""host":"a.example.org","#, "");
+    let (numberless, odd) = (change(r#""id":1"#, r#""id":"1""#), change(r#""org_type":0"#, r#""org_type":7"#));
     let long = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"{}"}}"#, "x".repeat(101));
     for (fields, status, msg) in [
         (vec![("realm", realm.as_str())], 400, "Missing 'user' argument"),
@@ -42,7 +49,16 @@ fn hand_overs_are_typed_strictly() {
         (vec![("user", "{"), ("realm", &realm)], 400, "user is not valid JSON"),
         (vec![("user", "[]"), ("realm", &realm)], 400, "user is not a dict"),
         (vec![("user", r#"{"uuid":"x"}"#), ("realm", &realm)], 400, "user[\"uuid\"] has invalid format"),
-        (vec![("user", &user), ("realm", "{}")], 400, "realm[\"uuid\"] field is missing: Field required"),
+        (vec![("user", &nobody), ("realm", &realm)], 400, "user[\"uuid\"] has invalid format"),
+        (vec![("user", &bare), ("realm", &realm)], 400, "user[\"uuid\"] has invalid format"),
+        (vec![("user", &user), ("realm", "{}")], 400, "realm[\"id\"] field is missing: Field required"),
+        (vec![("user", &user), ("realm", &hostless)], 400, "realm[\"host\"] field is missing: Field required"),
+        (vec![("user", &user), ("realm", &numberless)], 400, "realm[\"id\"] is not an integer"),
+        (
+            vec![("user", &user), ("realm", &odd)],
+            400,
+            "Invalid realm[\"org_type\"]: Value error, Not a valid org_type value",
+        ),
         (vec![("user", &long), ("realm", &realm)], 400, "user[\"full_name\"] is too long (limit: 100 characters)"),
         (vec![("user", &user), ("realm", &realm), ("next_page", "x")], 400, "Invalid next_page"),
         (vec![("user", &user), ("realm", &realm), ("uri_scheme", "ftp://")], 400, "Invalid uri_scheme"),
@@ -59,7 +75,7 @@ fn links_name_the_operators_host_where_one_is_set() {
         billing_support::SETTINGS.iter().copied().chain([("BILLING_HOST", "pay.example.org")]).collect();
     let mut scene = Scene::with(&pairs);
     let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
-    let realm = format!(r#"{{"uuid":"{REALM}"}}"#);
+    let realm = reported(REALM);
     let json = body(&scene.hand_off_with(&[("user", &user), ("realm", &realm)]));
     assert!(json["billing_access_url"].as_str().unwrap().starts_with("https://pay.example.org/remote-billing-login/"));
 }
@@ -304,7 +320,7 @@ fn without_a_signing_key_there_is_no_sign_in() {
         assert_eq!(ada.get(&mut scene, operation, &["x", "plans"]).status, 503, "{operation:?}");
     }
     let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
-    let realm = format!(r#"{{"uuid":"{REALM}"}}"#);
+    let realm = reported(REALM);
     assert_eq!(scene.hand_off_with(&[("user", &user), ("realm", &realm)]).status, 503);
 }
 

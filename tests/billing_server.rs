@@ -102,6 +102,7 @@ fn a_server_whose_organizations_have_plans_may_only_be_deactivated() {
     person.get(&mut scene, O::BillingServerLogin, &[]);
     let fields = [("zulip_org_id", SERVER), ("zulip_org_key", KEY)];
     assert_eq!(person.post(&mut scene, O::BillingServerEnter, &[], &fields).status, 403);
+    assert!(person.page.contains("href=\"/serverlogin/deactivate\""), "the one thing that is left to do");
     person.get(&mut scene, O::BillingServerLeave, &[]);
     assert!(person.page.contains("name=\"next_page\" value=\"deactivate\""));
     let mut leaver = Person::new();

@@ -37,6 +37,7 @@ fn head(method: Method, path: &str) -> Head {
         origin: None,
         cookie: None,
         authorization: None,
+        signature: None,
         if_none_match: None,
         if_match: None,
         content_type: None,
@@ -86,6 +87,7 @@ fn the_authorisation_matrix_holds_for_every_route_and_every_credential() {
                 Who::Anyone | Who::RegistryWriterOrOwner => true,
                 // Judged by the identities, when the body is read.
                 Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter | Who::RemoteServer | Who::BillingUser => true,
+                Who::Signer => true,
                 Who::RegistryWriter => matches!(name, "registry" | "operator"),
                 Who::Ci => name == "ci",
                 Who::Operator | Who::PushOperator => name == "operator",
@@ -141,6 +143,33 @@ fn every_row_that_needs_a_peer_goes_through_the_room_that_finds_out_who_it_is() 
             assert_eq!(call.authorization.is_some(), expected_travel, "{} {token}", route.template);
         }
     }
+}
+
+#[test]
+fn a_signature_reaches_the_object_of_a_signed_message_and_no_other_and_a_bearer_does_not() {
+    let settings = settings(SECRETS);
+    let mut signed = 0;
+    for route in ROUTES {
+        let signature = String::from("t=1,v1=00");
+        let authorization = Some(String::from("Bearer admin"));
+        let request = Head {
+            authorization,
+            signature: Some(signature.clone()),
+            wish: route.wish,
+            ..head(route.method, &example(route))
+        };
+        let Ok(Entered { step: Step::Object { call, .. } | Step::Room { call, .. }, .. }) = go(&request, &settings)
+        else {
+            continue;
+        };
+        if route.who == Who::Signer {
+            assert_eq!((call.authorization, call.principal), (Some(signature), Principal::Anonymous));
+            signed += 1;
+        } else {
+            assert_ne!(call.authorization, Some(signature), "{}", route.template);
+        }
+    }
+    assert_eq!(signed, 1);
 }
 
 #[test]

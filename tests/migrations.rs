@@ -73,6 +73,41 @@ fn what_was_stored_by_an_older_version_is_kept() {
 }
 
 #[test]
+fn uploaded_rows_of_an_older_version_age_and_are_weighed() {
+    let migrations = waystation::push::MIGRATIONS;
+    let before = migrations.iter().position(|migration| migration.name == "uploads").unwrap();
+    let database = at_version(migrations, before);
+    let now = NOW.as_millis();
+    let (day, far) = (now + 86_400_000, now + 86_400_001);
+    for sql in [
+        format!(
+            "INSERT INTO server (id, uuid, key_hash, hostname, contact_email, plan_type, deactivated, created_at, \
+             last_updated, last_request_at) VALUES (1, 'a', x'00', '', '', 100, 0, 1, 1, {now})"
+        ),
+        String::from("INSERT INTO upload_mark VALUES ('audit', 3, 3, 3, 0), ('realm_count', 2, 2, 2, 0)"),
+        format!(
+            "INSERT INTO realm_count (remote_id, number, property, end_time, value) VALUES (1, 0, 'x', {day}, 1), \
+             (2, 0, 'x', {far}, 1)"
+        ),
+        format!(
+            "INSERT INTO realm_audit (remote_id, number, event_time, backfilled, event_type, extra, actor) VALUES \
+             (1, 0, 1, 0, 101, '{{}}', 'server'), (2, 0, {far}, 0, 101, '{{\"a\":\"ä\"}}', 'server'), \
+             (NULL, 0, {far}, 0, 204, '{{\"long\":1}}', 'clock')"
+        ),
+    ] {
+        database.commit(vec![Statement::plain(Box::leak(sql.into_boxed_str()))]).unwrap();
+    }
+    migrate(&database, migrations, NOW).unwrap();
+    let numbers = |sql: &'static str| -> Vec<i64> {
+        database.read(Statement::plain(sql)).unwrap().iter().map(|row| row.integer(0).unwrap()).collect()
+    };
+    let now = i64::try_from(now).unwrap();
+    assert_eq!(numbers("SELECT ifnull(aged_from, 0) FROM realm_count ORDER BY remote_id"), [0, now]);
+    assert_eq!(numbers("SELECT ifnull(aged_from, 0) FROM realm_audit ORDER BY audit_id"), [0, now, 0]);
+    assert_eq!(numbers("SELECT extra_bytes FROM upload_mark ORDER BY table_name"), [12, 0]);
+}
+
+#[test]
 fn versions_are_numbered_without_gaps() {
     for (class, migrations) in CLASSES {
         let numbers: Vec<usize> = migrations.iter().map(|migration| migration.version as usize).collect();

@@ -328,6 +328,41 @@ fn a_late_refusal_of_the_old_access_token_costs_no_new_one() {
 }
 
 #[test]
+fn two_servers_show_apple_one_provider_token_and_one_that_is_refused_makes_one_new_one_for_all_in_flight() {
+    let mut world = ready();
+    world.register(UUID_B);
+    for (uuid, token) in [(UUID_A, "aa"), (UUID_A, "bb"), (UUID_A, "cc"), (UUID_B, "dd")] {
+        world.device(uuid, "1", token);
+    }
+    let shown = |world: &World| -> BTreeSet<String> {
+        let authorizations = world.fetched.iter().flat_map(|fetch| &fetch.headers);
+        authorizations.filter(|(name, _)| name == "authorization").map(|(_, value)| value.clone()).collect()
+    };
+    for uuid in [UUID_A, UUID_B] {
+        accepted(&world.send(&notify(uuid, &notification(1))));
+        world.wait(1_000);
+    }
+    assert_eq!((sends(&world), shown(&world).len()), (4, 1));
+    let common = shown(&world).pop_first().unwrap();
+    let refused = common.clone();
+    world.outside = Box::new(move |fetch| {
+        let is_refused = fetch.headers.iter().any(|(_, value)| *value == refused);
+        let reason = r#"{"reason":"ExpiredProviderToken"}"#;
+        Some(if is_refused { answered(403, reason) } else { answered(200, "") })
+    });
+    accepted(&world.send(&notify(UUID_A, &notification(2))));
+    assert_eq!((sends(&world), shown(&world).len()), (4 + 3 + 3, 2), "each of three twice, and one new token");
+    assert_eq!(world.rows(UUID_A, "delivery"), 0);
+    // Apple refuses that one, too: no storm of tokens.
+    world.outside = Box::new(|_| Some(answered(403, r#"{"reason":"ExpiredProviderToken"}"#)));
+    for number in 3..9 {
+        world.wait(60_000);
+        accepted(&world.send(&notify(UUID_A, &notification(number))));
+    }
+    assert_eq!(shown(&world).len(), 2);
+}
+
+#[test]
 fn without_an_access_token_notifications_wait() {
     for trouble in [Outcome::Failed(Failure::TimedOut), answered(503, ""), answered(400, "{}"), answered(200, "no")] {
         let mut world = ready();

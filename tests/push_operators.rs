@@ -475,10 +475,10 @@ fn a_signed_message_of_the_payment_system_sets_a_plan_once() {
     let send = |world: &mut World, message: &Value, key: &str| {
         let body = message.to_string().into_bytes();
         let signature = sign(&Secret::new(key.to_owned()), &body, world.now);
-        let authorization = Some(format!("Signature {signature}"));
+        let authorization = Some(signature);
         world.send(&Call { params: vec![UUID_A.to_owned()], authorization, body, ..call(Op::PushBillingEvent) })
     };
-    let message = json!({ "event": "evt_1", "realm": REALM, "change": { "plan": { "tier": 103, "licenses": 10 },
+    let message = json!({ "event": "evt_1", "server": UUID_A, "realm": REALM, "change": { "plan": { "tier": 103, "licenses": 10 },
         "customer": { "payment_reference": "cus_1" } } });
     assert_eq!(send(&mut world, &message, "another key").status, 401);
     assert_eq!(send(&mut world, &message, SECRET).status, 200);
@@ -489,12 +489,18 @@ fn a_signed_message_of_the_payment_system_sets_a_plan_once() {
     assert_eq!(send(&mut world, &message, SECRET).status, 200, "repeated");
     assert_eq!(world.dump(), before);
     for (bad, status) in [
-        (json!({ "event": "evt_2", "change": {} }), 400),
-        (json!({ "event": "", "change": {} }), 400),
-        (json!({ "event": "evt_3", "realm": UUID_B, "change": { "plan_type": 102 } }), 404),
+        (json!({ "event": "evt_2", "change": { "plan_type": 102 } }), 400),
+        (json!({ "event": "evt_2", "server": UUID_B, "change": { "plan_type": 102 } }), 404),
+        (json!({ "event": "evt_2", "server": UUID_A, "change": { "plan_type": 99 } }), 400),
+        (json!({ "event": "", "server": UUID_A, "change": {} }), 400),
+        (json!({ "event": "evt_3", "server": UUID_A, "realm": UUID_B, "change": { "plan_type": 102 } }), 404),
     ] {
         assert_eq!(send(&mut world, &bad, SECRET).status, status, "{bad}");
     }
+    assert_eq!(world.dump(), before, "nothing of a refused message stays");
+    let settled = json!({ "event": "evt_4", "server": UUID_A, "change": {} });
+    assert_eq!(send(&mut world, &settled, SECRET).status, 200, "what is so already is not sent again for days");
+    assert_eq!(world.rows(UUID_A, "billing_seen"), 2);
     let audit = read(&mut world, Op::OperatorRealmAudit, REALM, "");
     assert_eq!(audit["rows"][0]["actor"], "payment");
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::Operation as O;
 use waystation::kernel::reply::Reply;
+use waystation::kernel::sql::{Sql as _, Statement};
 
 const BASE: &str = "https://push.example.org";
 const HOUR_MS: u64 = 3_600_000;
@@ -165,6 +166,12 @@ fn an_administrator_ends_the_registration_and_its_name_becomes_free() {
     admin.send(&mut world, O::BillingServerPage, &[UUID_A, "deactivate"], &[]);
     let done = admin.send(&mut world, O::BillingServerAct, &[UUID_A, "deactivate"], &[("confirmed", "true")]);
     assert!(done.status == 200 && done.body.contains("has been deactivated"), "{}", done.body);
+    let audit = operate(&mut world, O::OperatorServerAudit, UUID_A, &Value::Null);
+    let ended = audit["rows"].as_array().or_else(|| audit["audit"].as_array()).unwrap().last().unwrap();
+    assert_eq!(
+        (ended["event_type"].as_u64(), ended["actor"].as_str()),
+        (Some(10_201), Some("owner:root@chat.example.org"))
+    );
     let gone = world.send(&as_server(UUID_A, form_call(O::PushAnalyticsStatus, &[])));
     assert_eq!(gone.status, 401);
     let label = UUID_A.split('-').next().unwrap();
@@ -215,4 +222,183 @@ fn a_removed_server_has_no_billing_users() {
     for table in ["billing_user", "billing_preregistration", "billing_mail"] {
         assert_eq!(world.rows(UUID_A, table), 0, "{table}");
     }
+}
+
+/// What the owner is told of requests.
+fn events(world: &mut World, owner: &mut Owner) -> Value {
+    let reply = owner.send(world, O::BillingRealmEventStatus, &[REALM], &[]);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    body(&reply)
+}
+
+#[test]
+fn a_plan_that_is_asked_for_waits_until_an_operator_or_the_payment_system_answers() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    assert_eq!(events(&mut world, &mut owner)["status"], "none");
+    assert_eq!(owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "103")]).status, 200);
+    // What happens by itself, to the server, or beside the plan is no answer.
+    operate(&mut world, O::OperatorRealmPlan, REALM, &json!({ "customer": { "minimum_licenses": 5 } }));
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan_type": 101 }));
+    world.now = world.now.plus(60_000);
+    assert_eq!(world.upload(UUID_A, &[REALM]).status, 200);
+    let waiting = events(&mut world, &mut owner);
+    assert_eq!((waiting["status"].as_str(), waiting["events"].as_array().unwrap().len()), (Some("waiting"), 1));
+    assert_eq!(waiting["events"][0]["asked_by"], "owner@chat.example.org");
+    assert!(waiting["events"][0]["answered_at"].is_null());
+    let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "event_status"], &[]);
+    assert!(shown.body.contains("Waits for the operator"));
+
+    let plan = json!({ "plan": { "tier": 103, "licenses": 10, "price_per_license": 350 } });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &plan);
+    let answered_at = world.now.as_millis() / 1_000;
+    world.now = world.now.plus(60_000);
+    let done = events(&mut world, &mut owner);
+    assert_eq!((done["status"].as_str(), done["events"][0]["answered_at"].as_u64()), (Some("done"), Some(answered_at)));
+    // Its end long after does not make it wait again.
+    operate(&mut world, O::OperatorRealmPlan, REALM, &json!({ "plan": { "status": 11 } }));
+    assert_eq!(events(&mut world, &mut owner)["status"], "done");
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    world.now = world.now.plus(60_000);
+    assert_eq!(owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "104")]).status, 200);
+    assert_eq!(events(&mut world, &mut owner)["status"], "waiting", "the newest request counts");
+}
+
+#[test]
+fn a_plan_is_asked_for_with_as_many_licenses_as_its_tier_and_its_people_need() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    let mut ask = |world: &mut World, tier: &str, licenses: &str| {
+        let form = [("tier", tier), ("license_management", "manual"), ("licenses", licenses)];
+        let reply = owner.send(world, O::BillingRealmUpgrade, &[REALM], &form);
+        (reply.status, body(&reply)["msg"].as_str().unwrap().to_owned())
+    };
+    for (tier, few, enough) in [("103", "5", "6"), ("104", "24", "25")] {
+        assert_eq!(ask(&mut world, tier, few), (400, format!("At least {enough} licenses are needed")));
+        assert_eq!(ask(&mut world, tier, enough).0, 200);
+    }
+    let people = json!([{
+        "id": 1, "realm": 0, "event_time": world.now.as_millis() / 1_000, "backfilled": false, "event_type": 101,
+        "extra_data": { "10": { "11": { "400": 12, "600": 3 } } },
+    }]);
+    let form = [("realm_counts", "[]"), ("installation_counts", "[]"), ("realmauditlog_rows", &*people.to_string())];
+    assert_eq!(world.send(&as_server(UUID_A, form_call(O::PushAnalytics, &form))).status, 200);
+    assert_eq!(ask(&mut world, "103", "14"), (400, String::from("At least 15 licenses are needed")));
+    assert_eq!(ask(&mut world, "103", "15").0, 200);
+    let exempt = json!({ "customer": { "exempt_from_license_number_check": true } });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &exempt);
+    assert_eq!(ask(&mut world, "104", "15").0, 200);
+}
+
+#[test]
+fn a_sponsorship_waits_until_it_is_granted_or_declined() {
+    for answer in [json!({ "plan": { "tier": 102 } }), json!({ "customer": { "sponsorship_pending": false } })] {
+        let mut world = world();
+        let mut owner = owner(&mut world);
+        owner.send(&mut world, O::BillingRealmPage, &[REALM, "sponsorship"], &[]);
+        let form = [
+            ("organization_type", "90"),
+            ("description", "We care"),
+            ("expected_total_users", "100"),
+            ("paid_users_count", "0"),
+        ];
+        assert_eq!(owner.send(&mut world, O::BillingRealmSponsorship, &[REALM], &form).status, 200);
+        let waiting = events(&mut world, &mut owner);
+        assert_eq!((waiting["status"].as_str(), waiting["events"].as_array().unwrap().len()), (Some("waiting"), 1));
+        operate(&mut world, O::OperatorRealmPlan, REALM, &answer);
+        let done = events(&mut world, &mut owner);
+        assert_eq!((done["status"].as_str(), done["events"][0]["type"].as_str()), (Some("done"), Some("sponsorship")));
+        assert!(done["events"][0]["answered_at"].is_u64(), "{answer}");
+    }
+}
+
+#[test]
+fn a_change_of_the_plan_is_done_when_it_is_asked_for() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    let plan = json!({ "plan": { "tier": 103, "licenses": 10, "price_per_license": 350 } });
+    operate(&mut world, O::OperatorRealmPlan, REALM, &plan);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]);
+    assert_eq!(events(&mut world, &mut owner)["status"], "none", "operators ask for nothing");
+    assert_eq!(owner.send(&mut world, O::BillingRealmPlan, &[REALM], &[("status", "2")]).status, 200);
+    let done = events(&mut world, &mut owner);
+    assert_eq!((done["status"].as_str(), done["events"][0]["type"].as_str()), (Some("done"), Some("change")));
+}
+
+#[test]
+fn owners_cannot_fill_the_audit_log() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    let before = world.rows(UUID_A, "realm_audit");
+    for _ in 0..100 {
+        assert_eq!(owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "103")]).status, 200);
+    }
+    let refused = owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "103")]);
+    assert_eq!(body(&refused)["msg"], "Too many changes today. Please try again tomorrow.");
+    assert_eq!(world.rows(UUID_A, "realm_audit"), before + 100);
+    world.now = world.now.plus(24 * HOUR_MS);
+    let mut owner = self::owner(&mut world);
+    owner.send(&mut world, O::BillingRealmPage, &[REALM, "upgrade"], &[]);
+    assert_eq!(owner.send(&mut world, O::BillingRealmUpgrade, &[REALM], &[("tier", "103")]).status, 200);
+}
+
+#[test]
+fn owners_see_their_newest_invoices_and_take_them_along() {
+    let mut world = world();
+    let mut owner = owner(&mut world);
+    let insert = format!(
+        "INSERT INTO invoice (realm_uuid, plan_id, tier, created_at, period_start, period_end, licenses, amount, discount) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1005) \
+         SELECT '{REALM}', 1, 103, 1800000000000, 1800000000000, 1802592000000, i, 100 * i, 0 FROM n"
+    );
+    let insert: &'static str = Box::leak(insert.into_boxed_str());
+    world.server(UUID_A).database.commit(vec![Statement::plain(insert)]).unwrap();
+    let mut take = |format: &str| {
+        let browser = Browser { base: BASE.to_owned(), cookie: owner.cookie.clone(), origin: None };
+        let params = vec![REALM.to_owned(), String::from("invoices")];
+        let query = format!("format={format}");
+        world.send(&Call { params, query, browser: Some(browser), ..call(O::BillingRealmPage) })
+    };
+    let invoices = body(&take("json"))["invoices"].clone();
+    let licenses = |at: usize| invoices[at]["licenses"].as_u64();
+    assert_eq!((invoices.as_array().unwrap().len(), licenses(0), licenses(999)), (1_000, Some(1_005), Some(6)));
+    assert_eq!((invoices[0]["plan"].as_str(), invoices[0]["amount_cents"].as_u64()), (Some("Basic"), Some(100_500)));
+    let csv = take("csv").body;
+    assert_eq!(csv.lines().count(), 1_001);
+    assert!(csv.contains("\"Basic\",2027-01-15T08:00:00.000Z,2027-02-14T08:00:00.000Z,1005,100500,0,usd"), "{csv}");
+    let shown = owner.send(&mut world, O::BillingRealmPage, &[REALM, "invoices"], &[]);
+    assert!(shown.body.contains("$1005.00") && !shown.body.contains("$5.00"));
+}
+
+#[test]
+fn the_resolver_is_asked_before_a_letter_is_counted_and_sent() {
+    let mut world = World::with(&[
+        ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
+        ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("DNS_QUERY_URL", "https://dns.example/q"),
+    ]);
+    world.register(UUID_A);
+    assert_eq!(world.upload(UUID_A, &[REALM]).status, 200);
+    world.fetched.clear();
+    let (mut owner, token) = (Owner::default(), token(&mut world));
+    owner.send(&mut world, O::BillingRealmLogin, &[&token], &[]);
+    let email = [("email", "owner@chat.example.org")];
+    world.outside = Box::new(|fetch| {
+        let is_mx = fetch.url.ends_with("type=MX");
+        Some(push_world::answered(200, if is_mx { r#"{"Status":0}"# } else { r#"{"Status":0,"Answer":[{"type":1}]}"# }))
+    });
+    let refused = owner.send(&mut world, O::BillingRealmMail, &[&token], &email);
+    let sentence = "chat.example.org is invalid because it does not have any MX records";
+    assert!(refused.status == 400 && refused.body.contains(sentence), "{}", refused.body);
+    let asked: Vec<&str> = world.fetched.iter().map(|fetch| fetch.url.as_str()).collect();
+    let question = "https://dns.example/q?name=chat.example.org&type=";
+    assert_eq!(asked, [format!("{question}MX"), format!("{question}A")]);
+    assert!(!world.servers.keys().any(|name| name.starts_with("mail-counter/")), "not counted");
+    world.outside =
+        Box::new(|_| Some(push_world::answered(200, r#"{"Status":0,"Answer":[{"type":15,"data":"5 mx."}]}"#)));
+    assert_eq!(owner.send(&mut world, O::BillingRealmMail, &[&token], &email).status, 200);
+    mailed_key(&world);
 }

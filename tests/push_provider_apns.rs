@@ -14,7 +14,7 @@ use push_support::{answered, object, pem_of, secret_key, verified_jwt};
 use serde_json::{Value, json};
 use waystation::kernel::errand::{Failure, Fetch, Outcome};
 use waystation::kernel::time::Timestamp;
-use waystation::push::provider::apns::{Gateway, Notice, ProviderToken, PushType, Signer};
+use waystation::push::provider::apns::{Gateway, Holder, Notice, ProviderToken, PushType, Signer};
 use waystation::push::provider::{Refusal, RetryBase, Verdict};
 use waystation::push::wire::provider::apns::{
     legacy_notice, provider_token, sealed_notice, send, test_notice, verdict,
@@ -32,7 +32,7 @@ fn gateway(text: &str) -> Gateway {
 }
 
 fn token() -> ProviderToken {
-    provider_token(&signer(), NOW)
+    provider_token(&signer(), Holder::All, NOW)
 }
 
 fn header<'a>(fetch: &'a Fetch, name: &str) -> Option<&'a str> {
@@ -47,7 +47,7 @@ fn body(notice: &Notice) -> Value {
 fn a_provider_token_is_signed_by_the_key_of_the_file() {
     let (header, claims) = verified_jwt(token().jwt.reveal(), &secret_key(7));
     assert_eq!(header, json!({ "alg": "ES256", "kid": "KEYID12345" }));
-    assert_eq!(claims, json!({ "iss": "TEAMID6789", "iat": 1_700_000_000 }));
+    assert_eq!(claims, json!({ "iss": "TEAMID6789", "iat": token().issued.as_millis() / 1_000 }));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_key_file_is_read_however_a_setting_holds_it() {
         [pem.clone(), pem.trim().to_owned(), pem.replace('\n', "\\n"), pem.replace('\n', "\r\n"), pem.replace('\n', "")]
     {
         let signer = Signer::parse(&form, "KEYID12345", "TEAMID6789").expect(&form);
-        verified_jwt(provider_token(&signer, NOW).jwt.reveal(), &secret_key(7));
+        verified_jwt(provider_token(&signer, Holder::All, NOW).jwt.reveal(), &secret_key(7));
         assert!(!format!("{signer:?}").contains("MIG"), "the key is not printed");
     }
     for (form, key_id, team_id) in [
@@ -71,12 +71,23 @@ fn a_key_file_is_read_however_a_setting_holds_it() {
 }
 
 #[test]
-fn a_provider_token_lives_between_twenty_minutes_and_an_hour() {
-    let token = token();
-    assert!(token.is_usable(NOW.plus(50 * MINUTE - 1)));
-    assert!(!token.is_usable(NOW.plus(50 * MINUTE)));
-    assert!(!token.may_be_renewed(NOW.plus(20 * MINUTE - 1)), "Apple counts how often");
-    assert!(token.may_be_renewed(NOW.plus(20 * MINUTE)));
+fn every_object_holds_the_same_provider_token_for_forty_minutes() {
+    let start = Timestamp::from_millis(NOW.as_millis() / (40 * MINUTE) * 40 * MINUTE);
+    let at = |ms: u64| provider_token(&signer(), Holder::All, start.plus(ms));
+    assert_eq!(at(0), at(40 * MINUTE - 1), "made at any time of the period, with the same signature");
+    assert_eq!(at(7).issued, start);
+    assert_ne!(at(0).jwt, at(40 * MINUTE).jwt);
+    assert!(at(0).is_usable(start.plus(40 * MINUTE - 1)) && !at(0).is_usable(start.plus(40 * MINUTE)));
+}
+
+#[test]
+fn a_common_token_that_apple_refuses_gives_way_to_an_own_one_and_that_not_for_twenty_minutes() {
+    assert!(token().may_be_renewed(NOW));
+    let own = provider_token(&signer(), Holder::One, NOW);
+    assert_eq!(own.issued, NOW);
+    assert!(own.is_usable(NOW.plus(40 * MINUTE - 1)));
+    assert!(!own.may_be_renewed(NOW.plus(20 * MINUTE - 1)), "Apple counts how often");
+    assert!(own.may_be_renewed(NOW.plus(20 * MINUTE)));
 }
 
 #[test]

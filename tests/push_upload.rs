@@ -33,6 +33,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const SCHEMA: &[Migration] = &[
     Migration { version: 1, name: "server", sql: include_str!("../migrations/remote_server/0001_server.sql") },
     Migration { version: 2, name: "usage", sql: include_str!("../migrations/remote_server/0002_usage.sql") },
+    Migration { version: 3, name: "uploads", sql: include_str!("../migrations/remote_server/0004_uploads.sql") },
 ];
 
 fn form(fields: &[(&str, String)]) -> Call {
@@ -290,8 +291,8 @@ fn duplicates_are_dropped_and_the_mark_moves_on() {
     };
     for (from, last) in [(1, 50), (1_000, 1_049)] {
         let upload = upload(from);
-        let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, last).unwrap();
-        batch.extend(uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, last).unwrap());
+        let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, last, NOW).unwrap();
+        batch.extend(uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, last, NOW).unwrap());
         database.commit(batch).unwrap();
         assert_eq!(uploads::load_marks(&database).unwrap().realm_counts, last);
     }
@@ -314,11 +315,12 @@ fn ten_thousand_rows_of_each_table_are_few_statements_and_come_out_as_they_went_
     let marks = check_rows(Marks::default(), &upload).unwrap();
     let rows = upload.audit_rows.as_deref().unwrap();
     let (people, told) = count_people(NOW, BTreeMap::new(), rows);
-    let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, marks.realm_counts).unwrap();
+    let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, marks.realm_counts, NOW).unwrap();
     batch.extend(
-        uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, marks.installation_counts).unwrap(),
+        uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, marks.installation_counts, NOW)
+            .unwrap(),
     );
-    batch.extend(uploads::put_audit_rows(rows, marks.audit_rows).unwrap());
+    batch.extend(uploads::put_audit_rows(rows, marks.audit_rows, NOW).unwrap());
     for (number, newest) in &people {
         batch.extend(uploads::put_headcount(*number, newest));
     }

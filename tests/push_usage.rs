@@ -13,7 +13,7 @@ mod push_world;
 
 use push_world::{
     REALM, USER, UUID_A, UUID_B, World, accepted, as_server, form_call, json_call, notification, realm, refused,
-    registration,
+    registration, upload,
 };
 use serde_json::{Value, json};
 use waystation::kernel::object::{Answer, Call};
@@ -24,17 +24,6 @@ use waystation::push::realm_sync::EMPTY_REPEATED_MS;
 use waystation::push::upload::{ROWS_PER_DAY, ROWS_PERIOD_MS};
 
 const DAY: u64 = 24 * 3_600_000;
-
-fn upload(uuid: &str, fields: &[(&str, Value)]) -> Call {
-    let texts: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, value.to_string())).collect();
-    let mut form: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    for table in ["realm_counts", "installation_counts"] {
-        if !form.iter().any(|(name, _)| *name == table) {
-            form.push((table, "[]"));
-        }
-    }
-    as_server(uuid, form_call(Operation::PushAnalytics, &form))
-}
 
 fn status(world: &mut World, uuid: &str) -> (i64, i64, i64) {
     let told = accepted(&world.send(&as_server(uuid, form_call(Operation::PushAnalyticsStatus, &[]))));

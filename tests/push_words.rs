@@ -70,6 +70,7 @@ fn every_sentence_is_the_golden_one() {
         Refusal::from(UploadError::OutOfOrder),
         Refusal::from(UploadError::Extra),
         Refusal::from(UploadError::TooManyRows { retry_after_ms: 1_500 }),
+        Refusal::from(UploadError::LogFull),
         Refusal::DuplicateRealm,
         Refusal::UnknownRealm,
         Refusal::ForeignRealm,

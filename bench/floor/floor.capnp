@@ -17,6 +17,7 @@ const floor :Workerd.Worker = (
     (name = "attest.mjs", esModule = embed "attest.mjs"),
     (name = "party.mjs", esModule = embed "party.mjs"),
     (name = "push.mjs", esModule = embed "push.mjs"),
+    (name = "analytics.mjs", esModule = embed "analytics.mjs"),
   ],
   compatibilityDate = "2026-10-20",
   durableObjectNamespaces = [

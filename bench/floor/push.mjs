@@ -1,5 +1,7 @@
-// The floor's push: one object per server, a row per device, and a request to FCM per device of the user.
+// The floor's push: one object per server, a row per device, and a request to FCM per device of the user; its uploads are
+// in analytics.mjs.
 import { DurableObject } from "cloudflare:workers";
+import { mayPush, status, TABLES, upload } from "./analytics.mjs";
 
 const done = (more = {}) =>
   new Response(JSON.stringify({ result: "success", msg: "", ...more }), { headers: { "Content-Type": "application/json" } });
@@ -10,11 +12,13 @@ export class Push extends DurableObject {
   constructor(ctx, env) {
     super(ctx, env);
     this.#sql.exec("CREATE TABLE IF NOT EXISTS device (user INTEGER, token TEXT, PRIMARY KEY (user, token)) WITHOUT ROWID");
+    this.#sql.exec(TABLES);
   }
 
   async fetch(request) {
     if (request.url.endsWith("/notify")) {
-      const { user_id, gcm_payload } = await request.json();
+      const { user_id, realm_uuid, gcm_payload } = await request.json();
+      const realm = realm_uuid === undefined ? null : mayPush(this.#sql, realm_uuid);
       const tokens = this.#sql.exec("SELECT token FROM device WHERE user = ?", user_id).toArray();
       await Promise.all(
         tokens.map(async ({ token }) => {
@@ -24,9 +28,11 @@ export class Push extends DurableObject {
           await answer.text();
         }),
       );
-      return done({ total_android_devices: tokens.length });
+      return done({ total_android_devices: tokens.length, realm });
     }
+    if (request.url.endsWith("/analytics/status")) return done(status(this.#sql));
     const form = new URLSearchParams(await request.text());
+    if (request.url.endsWith("/analytics")) return done({ realms: upload(this.ctx.storage, form) });
     if (request.url.endsWith("/push/register")) {
       this.#sql.exec("INSERT OR IGNORE INTO device VALUES (?, ?)", Number(form.get("user_id")), form.get("token"));
     }

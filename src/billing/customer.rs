@@ -125,15 +125,27 @@ pub enum Licensing {
     Manual,
 }
 
-/// An invoice, for its page.
+/// An invoice, for its page and for taking along.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoice {
+    /// Its number; no other invoice of the server has it.
+    pub number: u64,
     /// When it was made.
     pub made_at: Timestamp,
-    /// For what, in a few words.
+    /// Why, in a few words: for a billing period, for licenses in the midst of one.
+    pub kind: String,
+    /// For what, in a few words: the plan.
     pub what: String,
-    /// Units: cents.
+    /// From when on that is paid for.
+    pub period_start: Timestamp,
+    /// Until when.
+    pub period_end: Timestamp,
+    /// Licenses that are paid for.
+    pub licenses: u64,
+    /// What is to be paid. Units: cents.
     pub amount: u64,
+    /// What was taken off before. Units: cents.
+    pub discount: u64,
 }
 
 /// The name of a plan type or tier.

@@ -40,9 +40,10 @@ pub enum MailLimit {
 }
 
 /// What the counter of all servers' letters says of one more for a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Permit {
     /// It was not asked yet.
+    #[default]
     Unasked,
     /// One more, and it is counted.
     Granted,

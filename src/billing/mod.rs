@@ -14,7 +14,12 @@
 //! Routes: `/remote-billing-login/…`, `/serverlogin/…`, `/realm/…`, `/server/…`, `/json/…/billing/…`, `/billing/logout`,
 //! `/dev/mail`, and `POST server/billing` of the bouncer, whose caller the host has authenticated ([`HandOff`]).
 //!
-//! Source: sections 1.16, 2.5, 3.9 and 3.10 of the dialect.
+//! Source: sections 1.16, 2.5, 3.9 and 3.10 of the dialect. Where it is silent, or a browser is in the way: pages of refusals
+//! have the status of the refusal (403 where a plan is managed elsewhere); a form that comes after its session has ended is
+//! answered with a page that links to the sign-in, because `form-action` keeps a form's answer on this site; only paths under
+//! `/json/` count as AJAX, because no page of ours has a script; the terms that are stored are the ones that were shown and
+//! accepted, so a newer minor version, which nobody is asked about, is not. Owners of one account may cause a hundred entries
+//! of the audit log a day.
 
 pub mod adoption;
 pub mod change;
@@ -26,13 +31,14 @@ pub mod mail;
 pub mod object;
 pub mod refusal;
 pub mod seal;
+pub mod standing;
 mod store;
 pub mod user;
 mod wire;
 
 pub use object::{
-    BillingDesk, Books, BooksStop, Entered, HandOff, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
-    handles, permit, purge, purge_realm,
+    BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work, deactivation_link,
+    handles, purge, purge_realm,
 };
 
 use crate::kernel::code::ErrorCode;

@@ -121,6 +121,19 @@ pub fn decide_entry(
     })
 }
 
+/// The user with what the refused form said, so that it need not be typed again.
+#[must_use]
+pub fn shown_again(user: BillingUser, entry: &Entry) -> BillingUser {
+    if !is_new(&user) {
+        return user;
+    }
+    let preferences = Preferences {
+        major_releases: entry.major_releases == Some(true),
+        maintenance_releases: entry.maintenance_releases == Some(true),
+    };
+    BillingUser { full_name: entry.full_name.clone().unwrap_or_default(), preferences, ..user }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{BillingUser, Entry, EntryError, NO_TERMS, Preferences, decide_entry, needs_terms};

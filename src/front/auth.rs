@@ -17,8 +17,10 @@ const OPERATOR_TOKEN: &str = "wop_";
 pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> Result<Principal, Problem> {
     let bearer = authorization.and_then(bearer_of);
     match who {
-        // Peers' tokens and servers' keys are judged by objects, once the body is read.
-        Who::Anyone | Who::Peer | Who::PeerOrLater | Who::RemoteServer | Who::BillingUser => Ok(Principal::Anonymous),
+        // Peers' tokens, servers' keys and signatures are judged by objects, once the body is read.
+        Who::Anyone | Who::Peer | Who::PeerOrLater | Who::RemoteServer | Who::BillingUser | Who::Signer => {
+            Ok(Principal::Anonymous)
+        }
         Who::PeerOrRegistryWriter => Ok(credential_holder(bearer, settings).unwrap_or(Principal::Anonymous)),
         Who::Operator => {
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)

@@ -45,13 +45,13 @@ pub fn refuse(problem: Problem, dialect: Dialect, request_id: &str) -> Reply {
 /// A page with the sentence, and the request's id for whoever asks for help.
 fn page(problem: Problem, request_id: &str) -> Reply {
     let main = Html::new()
-        .markup("<h1>")
+        .markup("<main><h1>")
         .text(problem.code.row().title)
-        .markup("</h1><p>")
+        .markup("</h1><p class=\"error\" role=\"alert\">")
         .text(&problem.sentence)
         .markup("</p><p><small>")
         .text(request_id)
-        .markup("</small></p>");
+        .markup("</small></p></main>");
     let (status, headers) = (problem.status.unwrap_or(problem.code.row().status), problem.headers);
     let page = html::page(status, problem.code.row().title, main);
     headers.into_iter().fold(page, |page, (name, value)| page.with_header(name, value))

@@ -118,6 +118,7 @@ pub const fn who(who: Who) -> &'static str {
         Who::Peer => "Needs a peer's token.",
         Who::PeerOrRegistryWriter => "Needs a peer's token, or the registry's bearer token.",
         Who::RemoteServer => "Needs the Basic credentials of a registered server.",
+        Who::Signer => "Needs the payment system's signature.",
         Who::BillingUser => "Needs the session of a billing user.",
         Who::PeerOrLater => "Needs a peer's token, at once or in the first message.",
     }

@@ -7,7 +7,7 @@ use super::docs;
 pub use super::find::Refused;
 use super::find::{Found, find, methods};
 use super::head::{Head, Method, Wish};
-use super::routes::{Dialect, Room, Route, To};
+use super::routes::{Dialect, Room, Route, To, Who};
 use crate::kernel::code::ErrorCode;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Browser, Call, Principal};
@@ -151,6 +151,11 @@ fn browser(head: &Head, route: &Route) -> Option<Browser> {
 fn call(head: &Head, found: Found, principal: Principal) -> Call {
     let bearer = head.authorization.as_deref().and_then(bearer_of);
     let is_ours = found.route.dialect == Dialect::Ours;
+    let credentials = match found.route.who {
+        Who::Signer => head.signature.clone(),
+        // A secret that was recognised travels no further.
+        _ => head.authorization.clone().filter(|_| !is_ours && principal == Principal::Anonymous),
+    };
     Call {
         operation: found.route.operation,
         params: found.params,
@@ -160,8 +165,7 @@ fn call(head: &Head, found: Found, principal: Principal) -> Call {
         request_id: head.request_id.clone(),
         bearer: bearer.filter(|_| principal == Principal::Anonymous).map(str::to_owned),
         if_match: head.if_match.clone(),
-        // A secret that was recognised travels no further.
-        authorization: head.authorization.clone().filter(|_| !is_ours && principal == Principal::Anonymous),
+        authorization: credentials,
         content_type: head.content_type.clone().filter(|_| !is_ours),
         idempotency_key: head.idempotency_key.clone(),
         browser: browser(head, found.route),

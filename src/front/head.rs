@@ -78,6 +78,8 @@ pub struct Head {
     pub cookie: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Waystation-Signature` header.
+    pub signature: Option<String>,
     /// The `If-None-Match` header.
     pub if_none_match: Option<String>,
     /// The `If-Match` header.

@@ -64,6 +64,7 @@ const fn role_of(route: Option<&Route>) -> &'static str {
         Some(Route { who: Who::Peer | Who::PeerOrLater | Who::PeerOrRegistryWriter, .. }) => "peer",
         Some(Route { who: Who::RemoteServer, .. }) => "server",
         Some(Route { who: Who::BillingUser, .. }) => "owner",
+        Some(Route { who: Who::Signer, .. }) => "payment",
         Some(Route { who: Who::Anyone, .. }) | None => "anyone",
     }
 }

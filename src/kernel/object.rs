@@ -85,7 +85,8 @@ pub struct Call {
     /// The `If-Match` header as sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
-    /// The whole `Authorization` header as sent, for dialects whose refusals depend on how it is wrong.
+    /// The whole `Authorization` header as sent, for dialects whose refusals depend on how it is wrong; of a signed message
+    /// its `Waystation-Signature`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<String>,
     /// The `Content-Type` header as sent, where the route takes more than JSON.

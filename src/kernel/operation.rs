@@ -171,11 +171,13 @@ pub enum Operation {
     BillingRealmPlan,
     BillingRealmSponsorship,
     BillingRealmUpgrade,
+    BillingRealmEventStatus,
     BillingServerPage,
     BillingServerAct,
     BillingServerPlan,
     BillingServerSponsorship,
     BillingServerUpgrade,
+    BillingServerEventStatus,
     BillingLogout,
     BillingDevMail,
     /// A letter is counted for the network that asked for it; asked by servers' objects only.

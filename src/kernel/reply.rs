@@ -21,6 +21,8 @@ pub enum Media {
     Text,
     /// `text/html; charset=utf-8`.
     Html,
+    /// `text/csv; charset=utf-8` (RFC 4180).
+    Csv,
 }
 
 impl Media {
@@ -32,6 +34,7 @@ impl Media {
             Self::Problem => "application/problem+json",
             Self::Text => "text/plain; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
+            Self::Csv => "text/csv; charset=utf-8",
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::kernel::time::Timestamp;
 /// The event types that servers upload. 725 arrived with workplace counts.
 pub const SYNCED: [i64; 9] = [101, 102, 103, 104, 105, 201, 202, 229, 725];
 
-/// The longest `extra_data` of an uploaded row. Units: bytes.
-pub const EXTRA_BYTES_MAX: usize = 64 * 1024;
+/// `extra_data` of an uploaded row up to this length is kept as it came; of longer ones only what the dialect knows. Units:
+/// bytes. A role change of a real client takes 200.
+pub const EXTRA_BYTES_MAX: usize = 4 * 1024;
 
 /// Uploaded rows that are kept; the oldest go first. Our own are kept for ever.
 pub const ROWS_MAX: u64 = 1_000_000;

@@ -7,6 +7,9 @@ use crate::kernel::time::Timestamp;
 /// How long the newest upload of audit rows is believed. Units: milliseconds; two days.
 pub const FRESH_MS: u64 = 2 * 24 * 3_600_000;
 
+/// Organizations of one server whose people are counted.
+pub const TRACKED_MAX: usize = 10_000;
+
 /// People of one organization, or of several together. Bots are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Headcount {
@@ -79,20 +82,29 @@ pub struct Newest {
 }
 
 impl Newest {
-    /// The same with one more row.
+    /// The same with one more row. A row from the future waits for its time, unless a still later one takes its place
+    /// first: a clock that is ahead must not put every row off.
     #[must_use]
-    pub fn with(mut self, row: Noted, now: Timestamp) -> Self {
-        // What was in the future may have come true.
-        if let Some(come) = self.future.filter(|future| future.event_time <= now) {
-            self.past = newer(self.past, come);
-            self.future = None;
-        }
+    pub fn with(self, row: Noted, now: Timestamp) -> Self {
+        let mut newest = self.come(now).unwrap_or(self);
         if row.event_time <= now {
-            self.past = newer(self.past, row);
+            newest.past = newer(newest.past, row);
+        } else if let Some(waiting) = newest.future.filter(|waiting| waiting.remote_id < row.remote_id) {
+            if waiting.event_time < row.event_time {
+                newest.past = newer(newest.past, waiting);
+            }
+            newest.future = Some(row);
         } else {
-            self.future = newer(self.future, row);
+            newest.future = newer(newest.future, row);
         }
-        self
+        newest
+    }
+
+    /// The same when the row from the future has come true, if it has.
+    #[must_use]
+    pub fn come(self, now: Timestamp) -> Option<Self> {
+        let come = self.future.filter(|future| future.event_time <= now)?;
+        Some(Self { past: newer(self.past, come), future: None })
     }
 
     /// The people at `now`; nobody when no row has told of any.

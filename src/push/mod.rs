@@ -44,7 +44,10 @@
 //! - Whether a request may push is decided in one place, [`permission`].
 //! - One upload is one transaction with a high-water mark per table ([`upload`]): of twenty at once none is lost or doubled. An
 //!   empty list of organizations deletes nothing unless it is repeated an hour later ([`realm_sync`]).
-//! - Audit entries of ours are added and never changed or removed; every change of a plan is one, with its old and new value.
+//! - Uploaded rows age from their own times, and from when they came if they are dated more than a day ahead; they are bounded
+//!   by age, rows and bytes, and the oldest go ([`retention`]). A row from the future shuts no ledger ([`upload`]).
+//! - Audit entries of ours are added and never changed or removed, which the database itself sees to; every change of a plan is
+//!   one, with its old and new value.
 //! - A customer has at most one live plan; the database itself refuses a second.
 
 pub mod access;
@@ -72,6 +75,7 @@ pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
 pub mod relocation;
+pub mod retention;
 pub mod role;
 pub mod sealed;
 pub mod sealed_device;

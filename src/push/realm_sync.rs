@@ -29,6 +29,10 @@ pub const ORG_TYPES: [i64; 13] = [0, 10, 20, 30, 35, 40, 50, 60, 70, 80, 90, 100
 /// how often clients upload by themselves.
 pub const EMPTY_REPEATED_MS: u64 = 3_600_000;
 
+/// A paid organization that goes missing again so soon after the last time alarms nobody: a server whose lists flap would
+/// do it with every upload. Units: milliseconds; a day.
+pub const LOSS_QUIET_MS: u64 = 24 * 3_600_000;
+
 /// What a server says of an organization, as far as it may change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs, reason = "the names are the dialect's")]
@@ -122,6 +126,8 @@ pub struct KnownRealm {
     pub profile: Profile,
     /// Whether it is missing from what its server reports.
     pub locally_deleted: bool,
+    /// When it was last found missing.
+    pub lost_at: Option<Timestamp>,
     /// What it may use.
     pub plan_type: PlanType,
 }
@@ -159,7 +165,7 @@ pub struct SyncPlan {
     pub entries: Vec<Entry>,
     /// Since when only empty lists have come.
     pub empty_since: Option<Timestamp>,
-    /// Paid organizations that have just gone missing.
+    /// Paid organizations that have just gone missing, for the first time in [`LOSS_QUIET_MS`].
     pub paid_gone: Vec<Uuid>,
 }
 
@@ -207,7 +213,7 @@ pub fn decide_sync(
     if total > REALMS_PER_SERVER_MAX {
         return Err(SyncError::TooMany);
     }
-    known.into_values().filter(|realm| !realm.locally_deleted).for_each(|realm| lose(&mut plan, realm));
+    known.into_values().filter(|realm| !realm.locally_deleted).for_each(|realm| lose(&mut plan, realm, now));
     Ok(plan)
 }
 
@@ -232,10 +238,11 @@ fn compare(plan: &mut SyncPlan, realm: KnownRealm, report: RealmReport) {
     }
 }
 
-fn lose(plan: &mut SyncPlan, realm: KnownRealm) {
+fn lose(plan: &mut SyncPlan, realm: KnownRealm, now: Timestamp) {
     let scope = Scope::Realm { uuid: realm.uuid.clone(), number: None };
     plan.entries.push(Entry::plain(scope, Event::LocallyDeleted));
-    if realm.plan_type.is_paid() {
+    let is_news = realm.lost_at.is_none_or(|at| now.since(at) >= LOSS_QUIET_MS);
+    if realm.plan_type.is_paid() && is_news {
         plan.paid_gone.push(realm.uuid);
     }
     plan.updated.push(RealmUpdate {

@@ -11,16 +11,21 @@ use super::audit::SYNCED;
 use super::count::Property;
 use super::headcount::{Headcount, Newest, Noted};
 use super::realm_sync::RealmReport;
+use super::retention::aged_from;
 use crate::kernel::time::Timestamp;
 
-/// Rows of one table that a server may upload within a day: clients send 10,000 an hour, and as many whenever somebody
-/// joins.
+/// Rows of all tables that a server may upload within a day: clients send 10,000 of each an hour, and as many whenever
+/// somebody joins. A row with more than [`ROW_BYTES`] of `extra_data` counts as several, so this is 256 MB a day too.
 pub const ROWS_PER_DAY: u64 = 1_000_000;
 
 /// The period of [`ROWS_PER_DAY`]. Units: milliseconds.
 pub const ROWS_PERIOD_MS: u64 = 24 * 3_600_000;
 
-/// What one entry of the audit log that an upload causes costs of [`ROWS_PER_DAY`]: such entries are kept for ever.
+/// What one row may carry; a multiple of it costs as many rows. Units: bytes.
+pub const ROW_BYTES: u64 = 256;
+
+/// What one entry of the audit log that an upload causes costs of [`ROWS_PER_DAY`], if it is no longer than [`ROW_BYTES`]:
+/// such entries are kept for ever.
 pub const ENTRY_COST: u64 = 100;
 
 /// The longest version or merge base. Units: characters.
@@ -94,8 +99,19 @@ pub enum Extra {
         /// The people, if it has role counts.
         people: Option<Headcount>,
     },
-    /// Text that is no JSON object, or one that is too long.
+    /// Text that is no JSON object.
     Malformed,
+}
+
+impl Extra {
+    /// Units: bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        match self {
+            Self::Object { text, .. } => text.len() as u64,
+            Self::Malformed => 0,
+        }
+    }
 }
 
 /// What the server runs. What an upload does not say is forgotten.
@@ -125,12 +141,13 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// What it costs of the day's quota when it causes so many entries. One upload never costs more than a day.
+    /// What it costs of the day's quota when it causes entries of these lengths. One upload never costs more than a day.
     #[must_use]
-    pub fn cost(&self, entries: usize) -> u64 {
-        let audit = self.audit_rows.as_ref().map_or(0, Vec::len);
-        let rows = (self.realm_counts.len() + self.installation_counts.len() + audit) as u64;
-        rows.saturating_add(ENTRY_COST.saturating_mul(entries as u64)).min(ROWS_PER_DAY)
+    pub fn cost(&self, entries: &[u64]) -> u64 {
+        let counts = (self.realm_counts.len() + self.installation_counts.len()) as u64;
+        let audit = self.audit_rows.iter().flatten().map(|row| 1 + row.extra.bytes() / ROW_BYTES);
+        let entries = entries.iter().map(|bytes| (1 + bytes / ROW_BYTES).saturating_mul(ENTRY_COST));
+        audit.chain(entries).fold(counts, u64::saturating_add).min(ROWS_PER_DAY)
     }
 }
 
@@ -171,6 +188,8 @@ pub enum UploadError {
         /// Units: milliseconds.
         retry_after_ms: u64,
     },
+    /// More changes of organizations than are ever noted for one server.
+    LogFull,
 }
 
 impl UploadError {
@@ -183,6 +202,7 @@ impl UploadError {
             Self::OutOfOrder => String::from("Data is out of order."),
             Self::Extra => String::from("Malformed audit log data"),
             Self::TooManyRows { .. } => String::from("Too many rows in one day."),
+            Self::LogFull => String::from("Too many changes of organizations."),
         }
     }
 }
@@ -225,8 +245,11 @@ pub fn check_extra(upload: &Upload) -> Result<(), UploadError> {
     if rows.iter().any(|row| row.extra == Extra::Malformed) { Err(UploadError::Extra) } else { Ok(()) }
 }
 
-/// The headcounts of the organizations that `rows` tell of, on top of what was known. The second value is the billed
-/// number of people after every row that told one, for license ledgers: organization, time, people.
+/// The headcounts of the organizations that `rows` tell of, on top of what was known, and of those whose rows from the
+/// future have come true. The second value is the billed number of people after each of them, for license ledgers.
+///
+/// A ledger is never told a time from the future, which would shut it to every row until then. Headcounts wait for theirs,
+/// unless it is so far ahead that it is no clock's ([`aged_from`]).
 #[must_use]
 pub fn count_people(
     now: Timestamp,
@@ -235,17 +258,35 @@ pub fn count_people(
 ) -> (BTreeMap<i64, Newest>, Vec<Told>) {
     let mut changed = BTreeMap::new();
     let mut told = Vec::new();
-    let mut all = known.values().map(|newest| newest.at(now).billed()).fold(0, u64::saturating_add);
-    for row in rows {
-        let Extra::Object { people: Some(people), .. } = row.extra else { continue };
-        let noted = Noted { remote_id: row.remote_id, event_time: row.event_time, people };
-        let before = known.get(&row.realm).copied().unwrap_or_default();
-        let newest = before.with(noted, now);
-        let people = newest.at(now).billed();
-        all = all.saturating_sub(before.at(now).billed()).saturating_add(people);
-        known.insert(row.realm, newest);
-        changed.insert(row.realm, newest);
-        told.push(Told { realm: row.realm, at: row.event_time, people, all });
+    let billed = |newest: &Newest| newest.past.map_or(0, |noted| noted.people.billed());
+    let mut all = known.values().map(billed).fold(0, u64::saturating_add);
+    let mut come: Vec<(Timestamp, i64, Newest)> = known
+        .iter()
+        .filter_map(|(realm, newest)| Some((newest.future?.event_time, *realm, newest.come(now)?)))
+        .collect();
+    come.sort_unstable_by_key(|(at, realm, _)| (*at, *realm));
+    let rows = rows.iter().filter_map(|row| match row.extra {
+        Extra::Object { people: Some(people), .. } => Some((row, people)),
+        Extra::Object { people: None, .. } | Extra::Malformed => None,
+    });
+    let mut note = |realm: i64, at: Timestamp, newest: Newest, known: &mut BTreeMap<i64, Newest>| {
+        let before = known.insert(realm, newest).as_ref().map_or(0, billed);
+        let people = billed(&newest);
+        all = all.saturating_sub(before).saturating_add(people);
+        changed.insert(realm, newest);
+        // As long as all that is known is still to come, nothing is told: that is not the same as nobody.
+        if newest.past.is_some() {
+            told.push(Told { realm, at, people, all });
+        }
+    };
+    for (_, realm, newest) in come {
+        note(realm, now, newest, &mut known);
+    }
+    for (row, people) in rows {
+        let event_time = aged_from(row.event_time, now).unwrap_or(row.event_time);
+        let noted = Noted { remote_id: row.remote_id, event_time, people };
+        let newest = known.get(&row.realm).copied().unwrap_or_default().with(noted, now);
+        note(row.realm, event_time.min(now), newest, &mut known);
     }
     (changed, told)
 }
@@ -255,7 +296,7 @@ pub fn count_people(
 pub struct Told {
     /// The organization's number.
     pub realm: i64,
-    /// When it happened.
+    /// When it happened, or when we learned that it has; never in the future.
     pub at: Timestamp,
     /// Its billed people.
     pub people: u64,

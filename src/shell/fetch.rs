@@ -419,6 +419,7 @@ fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head
             .map_or_else(|| with_memory(limit, Memory::next_request_id), str::to_owned),
         trace_id: line().and_then(trace_id).map(str::to_owned),
         cookie: line().map(str::to_owned),
+        signature: line().map(str::to_owned),
     }
 }
 

@@ -60,6 +60,7 @@ export function readHead(request, clientAddressHeader) {
     get("x-request-id"),
     get("traceparent"),
     get("cookie"),
+    writes ? get("waystation-signature") : "",
   ].join("\n");
 }
 

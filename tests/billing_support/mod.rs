@@ -12,9 +12,9 @@ use waystation::billing::customer::{
     Account, Customer, Invoice, Licensing, Plan, RealmFacts, Registration, Schedule, ServerFacts,
 };
 use waystation::billing::identity::Subject;
-use waystation::billing::mail::Permit;
+use waystation::billing::standing::{Asked, Kind};
 use waystation::billing::user::BillingUser;
-use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, MailId, Step, Work};
+use waystation::billing::{self, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome, Ticket};
 use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::Migration;
@@ -51,6 +51,7 @@ const HOST_TABLES: &str = "CREATE TABLE host_owner (owner TEXT NOT NULL PRIMARY 
     CREATE TABLE host_customer (owner TEXT NOT NULL PRIMARY KEY, pending INTEGER NOT NULL, payment INTEGER NOT NULL) STRICT;\n\
     CREATE TABLE host_plan (owner TEXT NOT NULL PRIMARY KEY, tier INTEGER NOT NULL, status INTEGER NOT NULL, \
     schedule INTEGER NOT NULL, manual INTEGER NOT NULL, licenses INTEGER NOT NULL, renewal INTEGER NOT NULL) STRICT;\n\
+    CREATE TABLE host_invoice (owner TEXT NOT NULL, kind TEXT NOT NULL) STRICT;\n\
     CREATE TABLE host_audit (event INTEGER NOT NULL, owner TEXT NOT NULL, by TEXT NOT NULL) STRICT;\n";
 
 pub const MIGRATIONS: &[Migration] = &[
@@ -125,13 +126,36 @@ impl Books for Tables {
         Ok(!rows(sql, "SELECT 1 FROM host_plan WHERE owner <> ?1", SERVER)?.is_empty())
     }
 
-    fn invoices(&self, _: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
-        let invoice = Invoice {
-            made_at: Timestamp::from_millis(1_799_000_000_000),
-            what: String::from("Basic <plan>"),
-            amount: 4_205,
+    fn invoices(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
+        let of = rows(sql, "SELECT kind FROM host_invoice WHERE owner = ?1", subject.uuid().as_str())?;
+        let invoice = |(number, row): (usize, &Row)| {
+            Ok(Invoice {
+                number: number as u64 + 1,
+                made_at: Timestamp::from_millis(1_799_000_000_000),
+                kind: row.text(0)?.to_owned(),
+                what: String::from("Basic <plan>"),
+                period_start: Timestamp::from_millis(1_799_000_000_000),
+                period_end: Timestamp::from_millis(1_801_592_000_000),
+                licenses: 12,
+                amount: 4_205,
+                discount: 2_000,
+            })
         };
-        Ok(if matches!(subject, Subject::Realm(_)) { vec![invoice] } else { Vec::new() })
+        of.iter().enumerate().map(invoice).collect()
+    }
+
+    fn requests(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Asked>, Fault> {
+        let text = "SELECT event, max(rowid), by FROM host_audit WHERE owner = ?1 GROUP BY event ORDER BY 2 DESC";
+        let asked = |row: &Row| {
+            let kind = match row.integer(0)? {
+                501 => Kind::Upgrade,
+                213 => Kind::Sponsorship,
+                _ => Kind::Change,
+            };
+            let at = Timestamp::from_millis(1_800_000_000_000);
+            Ok(Asked { kind, at, by: row.text(2)?.to_owned(), answered_at: None })
+        };
+        rows(sql, text, subject.uuid().as_str())?.iter().map(asked).collect()
     }
 
     fn adopt(&self, _: &dyn Sql, _: Timestamp, realm: &Uuid, adoption: Adoption) -> Entered {
@@ -191,7 +215,7 @@ pub struct Host {
     desk: BillingDesk,
     next_ticket: u32,
     mails: BTreeMap<Ticket, MailId>,
-    waiting: BTreeMap<Ticket, Call>,
+    waiting: BTreeMap<Ticket, (Call, Known)>,
 }
 
 impl Host {
@@ -225,15 +249,15 @@ impl Object for Host {
             return Ok(hand_off.answer(&self.settings, call, &uuid(SERVER), turn.now)?.into());
         }
         assert!(billing::handles(call.operation));
-        match self.desk.call(turn, &Tables, call, Permit::Unasked)? {
+        match self.desk.call(turn, &Tables, call, &Known::default())? {
             Step::Done(reply, work) => {
                 self.finish(turn, work)?;
                 Ok(reply.into())
             }
-            Step::Ask(errand) => {
+            Step::Ask(errand, known) => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
-                self.waiting.insert(ticket, call.clone());
+                self.waiting.insert(ticket, (call.clone(), known));
                 turn.ask(ticket, errand);
                 Ok(Answer::Later(ticket))
             }
@@ -241,12 +265,17 @@ impl Object for Host {
     }
 
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
-        if let Some(call) = self.waiting.remove(&ticket) {
-            let Step::Done(reply, work) = self.desk.call(turn, &Tables, &call, billing::permit(&outcome))? else {
-                panic!("asked twice");
-            };
-            self.finish(turn, work)?;
-            turn.answer(ticket, reply);
+        if let Some((call, known)) = self.waiting.remove(&ticket) {
+            match self.desk.call(turn, &Tables, &call, &known.told(&outcome))? {
+                Step::Done(reply, work) => {
+                    self.finish(turn, work)?;
+                    turn.answer(ticket, reply);
+                }
+                Step::Ask(errand, known) => {
+                    self.waiting.insert(ticket, (call, known));
+                    turn.ask(ticket, errand);
+                }
+            }
             return Ok(());
         }
         let Some(mail) = self.mails.remove(&ticket) else { return Ok(()) };
@@ -264,6 +293,14 @@ impl Object for Host {
     }
 }
 
+/// An organization as its server reports it.
+pub fn reported(uuid: &str) -> String {
+    format!(
+        r#"{{"uuid":"{uuid}","uuid_owner_secret":"s","id":1,"host":"a.example.org","url":"https://a.example.org","name":"A",
+        "org_type":0,"date_created":1.5,"deactivated":false,"extra":true}}"#
+    )
+}
+
 pub fn uuid(text: &str) -> Uuid {
     Uuid::parse(text).unwrap()
 }
@@ -276,6 +313,20 @@ pub struct Scene {
     pub evict_between: bool,
     /// Counts letters of all servers; gone when it does not answer.
     pub counter: Option<Stage<Host>>,
+    /// What the resolver says of a question for the record of that name.
+    pub resolver: fn(&str) -> Outcome,
+    /// The records that it was asked for.
+    pub resolved: Vec<String>,
+}
+
+/// A resolver that knows a mail exchanger for every domain.
+pub fn takes_mail(_: &str) -> Outcome {
+    resolved(r#"{"Status":0,"Answer":[{"type":15,"data":"10 mx.example.org."}]}"#)
+}
+
+/// An answer of the resolver.
+pub fn resolved(body: &str) -> Outcome {
+    Outcome::Fetched(Fetched { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() })
 }
 
 impl Scene {
@@ -286,7 +337,14 @@ impl Scene {
     pub fn with(pairs: &[(&str, &str)]) -> Self {
         let settings = settings(pairs);
         let stage = || Stage::new(settings.clone(), MIGRATIONS, Host::load);
-        let scene = Self { stage: stage(), evict_between: false, counter: Some(stage()), settings: settings.clone() };
+        let scene = Self {
+            stage: stage(),
+            evict_between: false,
+            counter: Some(stage()),
+            resolver: takes_mail,
+            resolved: Vec::new(),
+            settings: settings.clone(),
+        };
         for (owner, host, human) in
             [(SERVER, "chat.example.org", 0), (REALM, "a.chat.example.org", 1), (OTHER, "b.chat.example.org", 1)]
         {
@@ -304,17 +362,36 @@ impl Scene {
             Answer::Now(reply) => return reply,
             Answer::Later(ticket) => ticket,
         };
-        let at = self.stage.errands.iter().position(|(asked, _)| *asked == ticket).expect("a question");
-        let (_, Errand::Call { class: Class::RemoteServer, name, call }) = self.stage.errands.remove(at) else {
-            panic!()
-        };
-        assert!(name.starts_with("mail-counter/"), "{name}");
-        let outcome = self.counter.as_mut().map_or(Outcome::Failed(Failure::Other), |counter| {
-            counter.wait(self.stage.now.since(counter.now));
-            Outcome::Replied(counter.call(&call))
-        });
-        self.stage.tell(ticket, outcome);
-        self.stage.answer(ticket).expect("an answer")
+        loop {
+            let at = self.stage.errands.iter().position(|(asked, _)| *asked == ticket).expect("a question");
+            let (_, errand) = self.stage.errands.remove(at);
+            let outcome = self.outcome(errand);
+            self.stage.tell(ticket, outcome);
+            if let Some(reply) = self.stage.answer(ticket) {
+                return reply;
+            }
+        }
+    }
+
+    /// What the counter or the resolver says.
+    fn outcome(&mut self, errand: Errand) -> Outcome {
+        match errand {
+            Errand::Call { class: Class::RemoteServer, name, call } => {
+                assert!(name.starts_with("mail-counter/"), "{name}");
+                self.counter.as_mut().map_or(Outcome::Failed(Failure::Other), |counter| {
+                    counter.wait(self.stage.now.since(counter.now));
+                    Outcome::Replied(counter.call(&call))
+                })
+            }
+            Errand::Fetch(fetch) => {
+                let query = fetch.url.strip_prefix("https://cloudflare-dns.com/dns-query?name=").expect("a question");
+                let (domain, record) = query.split_once("&type=").unwrap();
+                assert!(!domain.contains('@'));
+                self.resolved.push(format!("{domain} {record}"));
+                (self.resolver)(record)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Changes the host's books, or looks into tables, behind everybody's back.
@@ -351,7 +428,7 @@ impl Scene {
     /// Ada's token for an organization.
     pub fn token_to(&mut self, realm: &str, next_page: Option<&str>) -> String {
         let user = format!(r#"{{"uuid":"{ADA}","email":"ada@chat.example.org","full_name":"Ada <b>"}}"#);
-        let realm = format!(r#"{{"uuid":"{realm}","id":1,"host":"a","extra":true}}"#);
+        let realm = reported(realm);
         let mut fields = vec![("user", user.as_str()), ("realm", realm.as_str())];
         fields.extend(next_page.map(|page| ("next_page", page)));
         let body = crate::support::body(&self.hand_off_with(&fields));

@@ -15,6 +15,7 @@ pub mod push_support;
 #[path = "../support/mod.rs"]
 pub mod support;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -24,13 +25,15 @@ use serde_json::{Value, json};
 use support::{Stage, body, call, settings};
 use waystation::billing;
 use waystation::kernel::errand::{Errand, Failure, Fetch, Fetched, Outcome, Ticket};
+use waystation::kernel::fault::Fault;
 use waystation::kernel::network::ClientNetwork;
-use waystation::kernel::object::{Answer, Call};
+use waystation::kernel::object::{Answer, Call, Restored};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 use waystation::kernel::settings::Settings;
-use waystation::kernel::sql::{Sql as _, Statement};
+use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::time::Timestamp;
+use waystation::push::retention::Limits;
 use waystation::push::{DIRECTORY_MIGRATIONS, PushDirectory, RemoteServer, address};
 
 pub const UUID_A: &str = "6cde5f7a-1f7e-4978-9716-49f69ebfc9fe";
@@ -61,6 +64,14 @@ pub enum Fate {
 
 /// What becomes of calls between objects.
 pub type Post = Box<dyn FnMut(&Call) -> Fate>;
+thread_local! {
+    /// The limits of servers that come to life in this test.
+    static LIMITS: Cell<Limits> = const { Cell::new(Limits::REAL) };
+}
+
+fn load(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, _: Vec<Restored>) -> Result<RemoteServer, Fault> {
+    RemoteServer::load_within(settings, sql, now, LIMITS.get())
+}
 
 /// Who waits for an answer of an object.
 type Place = (Class, String, Ticket);
@@ -140,6 +151,7 @@ impl World {
             }
         }
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        LIMITS.set(Limits::REAL);
         Self {
             settings: settings(&pairs),
             now: Timestamp::from_millis(1_800_000_000_000),
@@ -157,8 +169,7 @@ impl World {
 
     pub fn server(&mut self, name: &str) -> &mut Stage<RemoteServer> {
         let (settings, now, evict) = (self.settings.clone(), self.now, self.evict_always);
-        let stage =
-            self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, &[], RemoteServer::load));
+        let stage = self.servers.entry(name.to_owned()).or_insert_with(|| Stage::new(settings, &[], load));
         (stage.now, stage.evict_always) = (now, evict);
         stage
     }
@@ -401,6 +412,12 @@ impl World {
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
 
+    /// From now on servers live within these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        LIMITS.set(limits);
+        self.crash();
+    }
+
     /// Reports an organization of a server.
     pub fn upload(&mut self, uuid: &str, realms: &[&str]) -> Reply {
         let realms: Vec<Value> = realms.iter().enumerate().map(|(id, uuid)| realm(id, uuid)).collect();
@@ -429,6 +446,18 @@ fn lines(name: &str, dump: Vec<String>) -> Vec<String> {
     // What the operators' index knows follows by itself, whenever that is.
     let stays = |line: &String| !INDEX_FOLLOWS.iter().any(|word| line.starts_with(word));
     dump.into_iter().filter(stays).map(|line| format!("{name} {line}")).collect()
+}
+
+/// An upload of a server; tables that are not given are empty.
+pub fn upload(uuid: &str, fields: &[(&str, Value)]) -> Call {
+    let texts: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, value.to_string())).collect();
+    let mut form: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    for table in ["realm_counts", "installation_counts"] {
+        if !form.iter().any(|(name, _)| *name == table) {
+            form.push((table, "[]"));
+        }
+    }
+    as_server(uuid, form_call(Operation::PushAnalytics, &form))
 }
 
 pub fn realm(id: usize, uuid: &str) -> Value {

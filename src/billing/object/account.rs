@@ -4,17 +4,25 @@ use super::event::{Event, Stop};
 use crate::billing::customer::Account;
 use crate::billing::identity::{NextPage, SignedIn, Subject, is_fresh};
 use crate::billing::refusal::Refusal;
+use crate::billing::standing::decide_standing;
 use crate::billing::store;
 use crate::billing::user::{BillingUser, EntryError};
-use crate::billing::wire::pages_account::{self, Frame};
-use crate::billing::wire::{answer, cookie, pages, refusal, request};
+use crate::billing::wire::pages_account::{self, Frame, Mistake};
+use crate::billing::wire::pages_customer::{self, News, Portal};
+use crate::billing::wire::request::Format;
+use crate::billing::wire::{answer, cookie, pages, refusal, request, sheet};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::push::hostname::check_hostname;
 use crate::push::uuid::Uuid;
+use crate::push::wire::form::Form;
+
+/// Billing users on the page of the customer.
+const USERS_SHOWN: u64 = 200;
 
 /// Whoever is signed in, and for whom.
 struct Visitor {
+    server: Uuid,
     subject: Subject,
     host: String,
     account: Account,
@@ -49,10 +57,21 @@ impl Event<'_> {
             ("upgrade", _) => request::upgrade(self.call)?,
             ("sponsorship", _) => request::sponsorship(self.call)?,
             ("deactivate", Subject::Server(_)) => return self.leave(visitor),
+            ("customer_portal", _) => return self.prefer(visitor),
             _ => return Err(Refusal::NoSuchPage.into()),
         };
         self.work.statements.extend(self.books.perform(self.sql, self.now, &visitor.user, &wanted)?);
-        Ok(answer::redirect(&visitor.subject.path(page)))
+        // What waits for somebody is to be seen there.
+        let next = if page == "billing" { page } else { "event_status" };
+        Ok(answer::redirect(&visitor.subject.path(next)))
+    }
+
+    /// Keeps what somebody wants to hear from us.
+    fn prefer(&mut self, visitor: &Visitor) -> Result<Reply, Stop> {
+        let (full_name, preferences) = request::preferences(self.call)?;
+        let user = BillingUser { full_name, preferences, ..visitor.user.clone() };
+        self.work.statements.push(store::user::put(&user));
+        Ok(answer::redirect(&format!("{}?saved=true", visitor.subject.path("customer_portal"))))
     }
 
     fn leave(&mut self, visitor: &Visitor) -> Result<Reply, Stop> {
@@ -78,6 +97,15 @@ impl Event<'_> {
         Ok(answer::done())
     }
 
+    /// `GET …/billing/event/status`.
+    pub(super) fn event_status(&self) -> Result<Reply, Stop> {
+        let visitor = self.visit("billing")?;
+        let requests = self.books.requests(self.sql, &visitor.subject)?;
+        let standing = |asked| (asked, decide_standing(asked, &visitor.account));
+        let standings: Vec<_> = requests.iter().map(standing).collect();
+        Ok(answer::event_status(&standings, &Form::of(self.call).ignored(&[])))
+    }
+
     /// `POST /billing/logout`.
     pub(super) fn logout(&mut self) -> Result<Reply, Stop> {
         self.check_form()?;
@@ -94,7 +122,8 @@ impl Event<'_> {
             | O::BillingRealmAct
             | O::BillingRealmPlan
             | O::BillingRealmSponsorship
-            | O::BillingRealmUpgrade => Subject::Realm(uuid),
+            | O::BillingRealmUpgrade
+            | O::BillingRealmEventStatus => Subject::Realm(uuid),
             _ => Subject::Server(uuid),
         })
     }
@@ -147,26 +176,42 @@ impl Event<'_> {
         if !user.is_active {
             return Err(EntryError::Inactive.into());
         }
-        Ok(Visitor { subject: who.subject, host, account, user })
+        Ok(Visitor { server: who.server, subject: who.subject, host, account, user })
     }
 
     fn show(&self, visitor: &Visitor, page: &str, error: Option<&Refusal>) -> Result<Reply, Stop> {
         let token = self.session.as_ref().map(|session| session.form_token(self.key)).unwrap_or_default();
-        let words = error.map(refusal::words);
+        let (words, typed) = (error.map(refusal::words), Form::of(self.call));
         let frame = Frame {
             subject: &visitor.subject,
             host: &visitor.host,
             email: &visitor.user.email,
             token: &token,
             account: &visitor.account,
-            error: words.as_ref().map(|(status, _, sentence)| (*status, sentence.as_str())),
+            error: words.as_ref().map(|(status, _, sentence)| Mistake { status: *status, sentence, typed: &typed }),
         };
+        let requests = || self.books.requests(self.sql, &visitor.subject);
         Ok(match (page, &visitor.subject) {
             ("plans", _) => pages_account::plans(&frame),
             ("billing", _) => pages_account::billing(&frame),
-            ("upgrade", _) => pages_account::upgrade(&frame),
+            ("upgrade", _) => pages_account::upgrade(&frame, &requests()?),
             ("sponsorship", _) => pages_account::sponsorship(&frame),
-            ("invoices", subject) => pages_account::invoices(&frame, &self.books.invoices(self.sql, subject)?),
+            ("event_status", _) => pages_customer::event_status(&frame, &requests()?),
+            ("invoices", subject) => {
+                let invoices = self.books.invoices(self.sql, subject)?;
+                match request::format(self.call)? {
+                    Format::Page => pages_customer::invoices(&frame, &invoices),
+                    Format::Json => sheet::json(&invoices)?,
+                    Format::Csv => sheet::csv(&invoices),
+                }
+            }
+            ("customer_portal", subject) => {
+                let users = store::user::of_subject(self.sql, &visitor.server, subject, USERS_SHOWN)?;
+                let news = if request::is_saved(self.call) { News::Kept } else { News::None };
+                let pays_at = self.settings.billing.portal_url.as_deref();
+                let portal = Portal { user: &visitor.user, users: &users, pays_at, news };
+                pages_customer::customer_portal(&frame, &portal)
+            }
             ("deactivate", Subject::Server(_)) => pages_account::deactivate(&frame),
             _ => return Err(Refusal::NoSuchPage.into()),
         })

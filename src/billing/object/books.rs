@@ -4,6 +4,7 @@ use crate::billing::adoption::Adoption;
 use crate::billing::change::Request;
 use crate::billing::customer::{Invoice, RealmFacts, ServerFacts};
 use crate::billing::identity::Subject;
+use crate::billing::standing::Asked;
 use crate::billing::user::BillingUser;
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
@@ -47,6 +48,9 @@ pub trait Books {
 
     /// Invoices, newest first, a bounded number of them.
     fn invoices(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault>;
+
+    /// The newest request of each kind that owners made, newest first.
+    fn requests(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Asked>, Fault>;
 
     /// Gives the server's customer or plan to an organization: copies the plan type to it, sets the server's back to 100,
     /// refreshes the ledger of a paid plan with automatic licenses, and notes event 20002.

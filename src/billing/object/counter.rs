@@ -48,8 +48,7 @@ pub(super) fn service_call(operation: Operation, body: Vec<u8>) -> Call {
 }
 
 /// What the counter's answer means.
-#[must_use]
-pub fn permit(outcome: &Outcome) -> Permit {
+pub(super) fn permit(outcome: &Outcome) -> Permit {
     match outcome {
         Outcome::Replied(reply) if reply.status == 200 => Permit::Granted,
         Outcome::Replied(reply) if reply.status == 429 => Permit::Refused,

@@ -1,6 +1,7 @@
 //! One request on its way: what is at hand, and what it has come to so far.
 
 use super::books::{Books, BooksStop};
+use super::known::{Known, Question};
 use super::{MailId, Work};
 use crate::billing::identity::Session;
 use crate::billing::mail::{DAY_MS, Letter, MailLimit, Permit, TRY_MS, decide_mail};
@@ -15,13 +16,15 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::{Key32, Settings};
 use crate::kernel::sql::Sql;
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
+use crate::push::contact::{DomainVerdict, check_address, judge_domain};
+use crate::push::wire::resolver;
 
 /// Why a request ends early.
 #[derive(Debug)]
 pub(super) enum Stop {
     Refused(Refusal),
     /// Somebody must be asked first; the request then runs again.
-    Ask(Errand),
+    Ask(Question, Errand),
     Fault(Fault),
 }
 
@@ -55,8 +58,8 @@ pub(super) struct Event<'a> {
     pub(super) books: &'a dyn Books,
     pub(super) call: &'a Call,
     pub(super) browser: Browser,
-    /// What the counter of letters said.
-    pub(super) permit: Permit,
+    /// What others have said.
+    pub(super) known: &'a Known,
     /// The browser's, however old.
     pub(super) session: Option<Session>,
     pub(super) work: Work,
@@ -107,13 +110,31 @@ impl Event<'_> {
         public_base(self.settings, &self.browser)
     }
 
-    /// That one more letter may be asked for: of this server, and from there of any.
-    pub(super) fn check_mail(&self) -> Result<(), Stop> {
+    /// That a letter to an address may be asked for, as far as this server can tell: somebody sends letters, there are
+    /// not too many, and the address takes some. By the rule and the words of registrations; where the resolver is off or
+    /// in trouble, every domain does.
+    pub(super) fn check_address(&self, email: &str) -> Result<(), Stop> {
+        let domain = check_address(email)?;
+        if !super::post::is_configured(self.settings) {
+            return Err(Refusal::MailNotConfigured.into());
+        }
         let sent = store::user::sent_after(self.sql, self.now.minus(DAY_MS))?;
         decide_mail(&sent, &self.call.client, self.now)?;
-        match self.permit {
+        let Some(resolver) = &self.settings.push.dns_query_url else { return Ok(()) };
+        match judge_domain(&domain, &self.known.lookups) {
+            DomainVerdict::Good => Ok(()),
+            DomainVerdict::Bad(error) => Err(error.into()),
+            DomainVerdict::Ask(record) => {
+                Err(Stop::Ask(Question::Domain(record), resolver::question(resolver, &domain, record)))
+            }
+        }
+    }
+
+    /// That the client's network may ask for one more letter, whatever the server. To be asked last: it counts.
+    pub(super) fn check_network(&self) -> Result<(), Stop> {
+        match self.known.permit {
             Permit::Granted => Ok(()),
-            Permit::Unasked => Err(Stop::Ask(super::counter::question(&self.call.client))),
+            Permit::Unasked => Err(Stop::Ask(Question::Permit, super::counter::question(&self.call.client))),
             Permit::Refused => Err(MailLimit::Network.into()),
             Permit::Silent => Err(Refusal::Busy.into()),
         }

@@ -9,6 +9,7 @@ mod books;
 mod counter;
 mod event;
 mod hand_off;
+mod known;
 mod post;
 mod realm;
 mod server;
@@ -16,11 +17,10 @@ mod server;
 use std::rc::Rc;
 
 pub use books::{Books, BooksStop, Entered};
-pub use counter::permit;
 pub use hand_off::HandOff;
+pub use known::Known;
 pub use server::deactivation_link;
 
-use super::mail::Permit;
 use super::refusal::Refusal;
 use super::store;
 use super::wire::{answer, cookie, refusal};
@@ -71,9 +71,9 @@ pub struct Work {
 pub enum Step {
     /// The answer, and what goes with it.
     Done(Reply, Work),
-    /// Somebody must be asked first. The host asks, lets the call wait, and calls again with what [`permit`] reads in the
-    /// outcome. Nothing has changed so far.
-    Ask(Errand),
+    /// Somebody must be asked first. The host asks, lets the call wait, and calls again with what is then known
+    /// ([`Known::told`]). Nothing has changed so far.
+    Ask(Errand, Known),
 }
 
 /// Billing users of one server.
@@ -128,9 +128,11 @@ pub(super) const fn is_script(operation: Operation) -> bool {
         O::BillingRealmPlan
             | O::BillingRealmSponsorship
             | O::BillingRealmUpgrade
+            | O::BillingRealmEventStatus
             | O::BillingServerPlan
             | O::BillingServerSponsorship
             | O::BillingServerUpgrade
+            | O::BillingServerEventStatus
     )
 }
 
@@ -150,10 +152,10 @@ impl BillingDesk {
         Ok(desk)
     }
 
-    /// Answers a call. A refusal comes without work. `permit` is [`Permit::Unasked`] at first.
+    /// Answers a call. A refusal comes without work. At first nothing is `known`.
     ///
     /// Errors: [`Fault`].
-    pub fn call(&self, turn: &mut Turn<'_>, books: &dyn Books, call: &Call, permit: Permit) -> Result<Step, Fault> {
+    pub fn call(&self, turn: &mut Turn<'_>, books: &dyn Books, call: &Call, known: &Known) -> Result<Step, Fault> {
         let done = |(reply, work)| Step::Done(reply, work);
         match call.operation {
             Operation::BillingDevMail | Operation::BillingKeepMail => {
@@ -176,14 +178,14 @@ impl BillingDesk {
             books,
             call,
             browser,
-            permit,
+            known,
             session,
             work: Work::default(),
         };
         match event.run() {
             Ok(reply) => Ok(Step::Done(reply, event.work)),
             Err(Stop::Refused(refusal)) => Ok(Step::Done(refused(call, &refusal), Work::default())),
-            Err(Stop::Ask(errand)) => Ok(Step::Ask(errand)),
+            Err(Stop::Ask(question, errand)) => Ok(Step::Ask(errand, known.asking(question))),
             Err(Stop::Fault(fault)) => Err(fault),
         }
     }
@@ -226,6 +228,7 @@ impl Event<'_> {
             O::BillingRealmPage | O::BillingServerPage => self.account_page(),
             O::BillingRealmAct | O::BillingServerAct => self.account_act(),
             O::BillingLogout => self.logout(),
+            O::BillingRealmEventStatus | O::BillingServerEventStatus => self.event_status(),
             operation if is_script(operation) => self.account_call(),
             _ => Err(Refusal::NoSuchPage.into()),
         }

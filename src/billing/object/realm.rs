@@ -1,7 +1,6 @@
 //! An owner of an organization signs in, sent over by the organization's own server.
 
 use super::event::{Event, Stop};
-use super::post;
 use crate::billing::adoption::{Adoption, AdoptionFacts, Company, decide_adoption};
 use crate::billing::customer::{Account, Customer, RealmFacts, Registration, ServerFacts};
 use crate::billing::identity::{Identity, Person, Session, SignedIn, Subject, is_fresh};
@@ -11,12 +10,11 @@ use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::store::user::{Preregistration, Status};
 use crate::billing::user::{
-    BillingUser, EntryError, NO_TERMS, Preferences, USERS_MAX, decide_entry, is_new, needs_terms,
+    BillingUser, EntryError, NO_TERMS, Preferences, USERS_MAX, decide_entry, is_new, needs_terms, shown_again,
 };
 use crate::billing::wire::{answer, letter, pages, request, token};
 use crate::kernel::fault::Fault;
 use crate::kernel::reply::Reply;
-use crate::push::contact::check_address;
 use crate::push::hostname::check_hostname;
 use crate::push::uuid::Uuid;
 
@@ -48,9 +46,12 @@ impl Event<'_> {
     pub(super) fn realm_mail(&mut self) -> Result<Reply, Stop> {
         let arrival = self.arrive()?;
         self.check_form()?;
-        let email = request::email(self.call)?;
-        if let Err(error) = check_address(&email) {
-            return self.ask_for_email(400, &arrival, &email, Some(&error.into()));
+        let email = request::email(self.call);
+        match self.check_address(&email) {
+            Err(Stop::Refused(error @ Refusal::Email(_))) => {
+                return self.ask_for_email(400, &arrival, &email, Some(&error));
+            }
+            checked => checked?,
         }
         let Identity { person, server, realm, uri_scheme, next_page, .. } = arrival.identity;
         let prereg = Preregistration {
@@ -109,6 +110,7 @@ impl Event<'_> {
             Err(EntryError::Terms) => {
                 let user = user.ok_or(EntryError::NoUser)?;
                 let action = format!("/remote-billing-login/{}", self.param(0));
+                let user = shown_again(user, &entry);
                 return self.door(400, &action, &arrival.realm.host, &user, Some(&EntryError::Terms.into()));
             }
             Err(error) => return Err(error.into()),
@@ -219,13 +221,14 @@ impl Event<'_> {
         let guest = if is_new(user) { pages::Guest::New } else { pages::Guest::Known };
         let error = error.map(super::words);
         self.with_forms(|token| {
-            let (email, full_name) = (&user.email, &user.full_name);
-            let door = pages::Door { action, token, host, email, full_name, guest, terms, error: error.as_deref() };
+            let (email, full_name, preferences) = (&user.email, &user.full_name, user.preferences);
+            let error = error.as_deref();
+            let door = pages::Door { action, token, host, email, full_name, preferences, guest, terms, error };
             pages::door(status, &door)
         })
     }
 
-    /// Writes down who is to become a user, and mails the link.
+    /// Writes down who is to become a user, and mails the link. The address was checked.
     pub(super) fn send_link(
         &mut self,
         server: &Uuid,
@@ -233,10 +236,7 @@ impl Event<'_> {
         host: &str,
         prereg: &Preregistration,
     ) -> Result<Reply, Stop> {
-        if !post::is_configured(self.settings) {
-            return Err(Refusal::MailNotConfigured.into());
-        }
-        self.check_mail()?;
+        self.check_network()?;
         let link = LinkKey::mint(self.key, server, self.entropy);
         let url = format!("{}{}", self.public_base(), letter::link_path(subject, &link));
         let (line, text) = letter::confirmation(subject, &shown_host(host, subject.uuid()), &url);

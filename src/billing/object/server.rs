@@ -7,7 +7,7 @@ use crate::billing::link::LinkKey;
 use crate::billing::refusal::Refusal;
 use crate::billing::store;
 use crate::billing::store::user::{Preregistration, Status};
-use crate::billing::user::{BillingUser, EntryError, decide_entry};
+use crate::billing::user::{BillingUser, EntryError, decide_entry, shown_again};
 use crate::billing::wire::{letter, pages, request};
 use crate::kernel::entropy::Entropy;
 use crate::kernel::network::ClientNetwork;
@@ -16,7 +16,6 @@ use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::Statement;
 use crate::kernel::time::Timestamp;
-use crate::push::contact::check_address;
 use crate::push::uuid::Uuid;
 
 /// A link by which a server's contact ends its registration, for an operator to send, and the row that makes it work.
@@ -85,10 +84,13 @@ impl Event<'_> {
         self.check_form()?;
         let server = self.active_server(&who.server)?;
         self.check_realm_plans(who.next_page)?;
-        let email = request::email(self.call)?;
-        if let Err(error) = check_address(&email) {
-            let action = format!("/serverlogin/{}/confirm/", server.uuid);
-            return self.email_page(400, &action, &server.hostname, &email, Some(&error.into()));
+        let email = request::email(self.call);
+        match self.check_address(&email) {
+            Err(Stop::Refused(error @ Refusal::Email(_))) => {
+                let action = format!("/serverlogin/{}/confirm/", server.uuid);
+                return self.email_page(400, &action, &server.hostname, &email, Some(&error));
+            }
+            checked => checked?,
         }
         let prereg = Preregistration {
             prereg_id: 0,
@@ -119,6 +121,7 @@ impl Event<'_> {
             Ok(entered) => entered,
             Err(EntryError::Terms) => {
                 let action = format!("/serverlogin/do_confirm/{}", self.param(0));
+                let user = shown_again(user, &entry);
                 return self.door(400, &action, &server.hostname, &user, Some(&EntryError::Terms.into()));
             }
             Err(error) => return Err(error.into()),

@@ -18,6 +18,9 @@ const OF_REALM: &str = "SELECT user_id, realm, user_uuid, email, full_name, date
 const OF_SERVER: &str = "SELECT user_id, realm, user_uuid, email, full_name, date_joined, last_login, is_active, \
     tos_version, enable_major_release_emails, enable_maintenance_release_emails FROM billing_user \
     WHERE realm IS NULL AND email = ?1";
+const OF_SUBJECT: &str = "SELECT user_id, realm, user_uuid, email, full_name, date_joined, last_login, is_active, \
+    tos_version, enable_major_release_emails, enable_maintenance_release_emails FROM billing_user \
+    WHERE realm IS ?1 AND is_active = 1 ORDER BY user_id LIMIT ?2";
 const COUNT: &str = "SELECT count(*) FROM billing_user";
 const NEWEST: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'billing_user'";
 const PUT: &str = "INSERT INTO billing_user (user_id, realm, user_uuid, email, full_name, date_joined, last_login, \
@@ -104,6 +107,21 @@ pub(crate) fn of_realm(sql: &dyn Sql, server: &Uuid, realm: &Uuid, user: &Uuid) 
 
 pub(crate) fn of_server(sql: &dyn Sql, server: &Uuid, email: &str) -> Result<Option<BillingUser>, Fault> {
     one(sql, server, Statement::new(OF_SERVER, vec![email.into()]))
+}
+
+/// Those who may sign in for an organization or a server, as many as a page shows.
+pub(crate) fn of_subject(
+    sql: &dyn Sql,
+    server: &Uuid,
+    subject: &Subject,
+    most: u64,
+) -> Result<Vec<BillingUser>, Fault> {
+    let realm = match subject {
+        Subject::Realm(realm) => Some(realm.as_str()),
+        Subject::Server(_) => None,
+    };
+    let rows = sql.read(Statement::new(OF_SUBJECT, vec![realm.into(), most.into()]))?;
+    rows.iter().map(|row| user(server, row)).collect()
 }
 
 pub(crate) fn count(sql: &dyn Sql) -> Result<u64, Fault> {

@@ -3,9 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::billing::mail::Letter;
+use crate::billing::standing::{Asked, Standing};
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
 use crate::kernel::reply::Reply;
+use crate::kernel::time::Timestamp;
 use crate::push::wire::envelope;
 
 /// To another page, by GET. `to` is put together by us, out of checked parts.
@@ -16,6 +18,30 @@ pub(crate) fn redirect(to: &str) -> Reply {
 /// A change is done.
 pub(crate) fn done() -> Reply {
     envelope::success(Map::new(), &[])
+}
+
+/// What became of requests, newest first. Query parameters are another payment system's, and not needed.
+pub(crate) fn event_status(requests: &[(&Asked, Standing)], ignored: &[String]) -> Reply {
+    let has = |wanted: Standing| requests.iter().any(|(_, standing)| *standing == wanted);
+    let status = match (has(Standing::Waiting), has(Standing::Done)) {
+        (true, _) => Standing::Waiting.name(),
+        (false, true) => Standing::Done.name(),
+        (false, false) => "none",
+    };
+    let seconds = |at: Timestamp| at.as_millis() / 1_000;
+    let event = |(asked, standing): &(&Asked, Standing)| {
+        json!({
+            "type": asked.kind.name(),
+            "status": standing.name(),
+            "asked_at": seconds(asked.at),
+            "asked_by": asked.by,
+            "answered_at": asked.answered_at.filter(|_| *standing == Standing::Done).map(seconds),
+        })
+    };
+    let mut body = Map::new();
+    body.insert(String::from("status"), Value::from(status));
+    body.insert(String::from("events"), Value::Array(requests.iter().map(event).collect()));
+    envelope::uncached(envelope::success(body, ignored))
 }
 
 /// A link by which an owner signs in.

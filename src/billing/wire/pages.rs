@@ -2,6 +2,7 @@
 
 use super::request::FORM_TOKEN;
 use crate::billing::identity::NextPage;
+use crate::billing::user::Preferences;
 use crate::kernel::html::{Html, page};
 use crate::kernel::reply::Reply;
 
@@ -14,9 +15,14 @@ pub(super) fn own_page(status: u16, title: &str, main: &Html) -> Reply {
 fn opening(title: &str, error: Option<&str>) -> Html {
     let main = Html::new().markup("<main><h1>").text(title).markup("</h1>");
     match error {
-        Some(error) => main.markup("<p class=\"error\" role=\"alert\">").text(error).markup("</p>"),
+        Some(error) => wrong(main, error),
         None => main,
     }
+}
+
+/// What was wrong, announced to whoever does not see it.
+pub(super) fn wrong(main: Html, sentence: &str) -> Html {
+    main.markup("<p class=\"error\" id=\"error\" role=\"alert\">").text(sentence).markup("</p>")
 }
 
 /// The beginning of a form that is sent to `action`.
@@ -59,6 +65,16 @@ pub(super) fn submit(main: Html, label: &'static str) -> Html {
     main.markup("<button type=\"submit\">").markup(label).markup("</button></form>")
 }
 
+/// A button beside the one that counts.
+pub(super) fn submit_quietly(main: Html, label: &'static str) -> Html {
+    main.markup("<button type=\"submit\" class=\"quiet\">").markup(label).markup("</button></form>")
+}
+
+/// A button that ends something.
+pub(super) fn submit_at_last(main: Html, label: &'static str) -> Html {
+    main.markup("<button type=\"submit\" class=\"danger\">").markup(label).markup("</button></form>")
+}
+
 /// Asks for the address to which a link is to be mailed.
 pub(crate) fn ask_email(status: u16, action: &str, token: &str, host: &str, email: &str, error: Option<&str>) -> Reply {
     let main = opening("Confirm your e-mail", error)
@@ -66,8 +82,14 @@ pub(crate) fn ask_email(status: u16, action: &str, token: &str, host: &str, emai
         .text(host)
         .markup("</strong>, follow the link that we send to your e-mail address.</p>");
     let main = form(main, action, token);
-    let main = line(main, "email", "E-mail", "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required", email);
-    let main = submit(main, "Send link").markup("</main>");
+    let more = match error {
+        None => "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required",
+        Some(_) => {
+            "type=\"email\" autocomplete=\"email\" maxlength=\"254\" required aria-invalid=\"true\" \
+             aria-describedby=\"error\""
+        }
+    };
+    let main = submit(line(main, "email", "E-mail", more, email), "Send link").markup("</main>");
     own_page(status, "Confirm your e-mail", &main)
 }
 
@@ -89,6 +111,7 @@ pub(crate) struct Door<'a> {
     pub(crate) host: &'a str,
     pub(crate) email: &'a str,
     pub(crate) full_name: &'a str,
+    pub(crate) preferences: Preferences,
     /// Whether name and preferences are asked for.
     pub(crate) guest: Guest,
     /// Whether the terms are to be accepted, and where they can be read.
@@ -121,8 +144,11 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
     let mut main = form(main, door.action, door.token);
     if door.guest == Guest::New {
         main = line(main, "full_name", "Name", "autocomplete=\"name\" maxlength=\"100\"", door.full_name);
-        main = choice(main, "enable_major_release_emails", "Tell me about major releases", "checked");
-        main = choice(main, "enable_maintenance_release_emails", "Tell me about maintenance releases", "checked");
+        let ticked = |is_on: bool| if is_on { "checked" } else { "" };
+        let more = ticked(door.preferences.major_releases);
+        main = choice(main, "enable_major_release_emails", "Tell me about major releases", more);
+        let more = ticked(door.preferences.maintenance_releases);
+        main = choice(main, "enable_maintenance_release_emails", "Tell me about maintenance releases", more);
     }
     if let Terms::Asked { url } = door.terms {
         main = choice(main, "tos_consent", "I accept the Terms of Service", "required");
@@ -137,8 +163,8 @@ pub(crate) fn door(status: u16, door: &Door<'_>) -> Reply {
 /// Asks for a server's id and key.
 pub(crate) fn server_login(status: u16, token: &str, next: Option<NextPage>, id: &str, error: Option<&str>) -> Reply {
     let main = opening("Log in as a server", error).markup(
-        "<p>Use the values of <code>zulip_org_id</code> in <code>/etc/zulip/zulip-secrets.conf</code> on your server, \
-         and of <code>zulip_org_key</code> beside it.</p>",
+        "<p>Both values stand in <code>/etc/zulip/zulip-secrets.conf</code> on your server. Whoever knows them manages \
+         the server's plan: show them to nobody.</p>",
     );
     let main = form(main, "/serverlogin/", token);
     let main = match next {

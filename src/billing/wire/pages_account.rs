@@ -1,19 +1,24 @@
 //! Pages of those who are signed in. They work without script.
 
-use super::pages::{choice, form, hidden, line, own_page, submit};
+use super::pages::{choice, form, hidden, line, own_page, submit, submit_at_last, submit_quietly, wrong};
 use crate::billing::change::{ORG_TYPES, WantedStatus};
-use crate::billing::customer::{Account, Invoice, Licensing, Plan, Schedule, plan_name};
+use crate::billing::customer::{Account, Licensing, Plan, Schedule, plan_name};
 use crate::billing::identity::Subject;
+use crate::billing::standing::{Asked, Kind, Standing, decide_standing};
 use crate::kernel::html::Html;
 use crate::kernel::reply::Reply;
+use crate::kernel::time::Timestamp;
+use crate::push::wire::form::Form;
 
-/// The pages of an organization, and those of a server in addition.
-const PAGES: [(&str, &str); 5] = [
+/// The pages of an organization and of a server: the name in the path, and what people read.
+const PAGES: [(&str, &str); 7] = [
     ("plans", "Plans"),
     ("billing", "Billing"),
     ("upgrade", "Upgrade"),
     ("sponsorship", "Sponsorship"),
+    ("event_status", "Requests"),
     ("invoices", "Invoices"),
+    ("customer_portal", "Account"),
 ];
 
 /// What every page shows.
@@ -26,46 +31,80 @@ pub(crate) struct Frame<'a> {
     /// The forms' token.
     pub(crate) token: &'a str,
     pub(crate) account: &'a Account,
-    /// What was wrong with the form that was just sent.
-    pub(crate) error: Option<(u16, &'a str)>,
+    /// What was wrong with the form that was just sent, and the form.
+    pub(crate) error: Option<Mistake<'a>>,
+}
+
+/// A form that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mistake<'a> {
+    pub(crate) status: u16,
+    pub(crate) sentence: &'a str,
+    pub(crate) typed: &'a Form,
 }
 
 impl Frame<'_> {
-    fn open(&self, title: &'static str) -> Html {
-        let main = form(Html::new().markup("<header>"), "/billing/logout", self.token);
-        let main = submit(main, "Log out").markup("<p>").text(self.host).markup(" · ").text(self.email);
-        let mut main = main.markup("</p></header><nav aria-label=\"Plan management\"><ul>");
+    pub(super) fn open(&self, title: &'static str) -> Html {
+        let main = Html::new().markup("<header><p><strong>").text(self.host).markup("</strong><br>").text(self.email);
+        let main = form(main.markup("</p>"), "/billing/logout", self.token);
+        let mut main = submit_quietly(main, "Log out").markup("</header><nav aria-label=\"Plan management\"><ul>");
         for (name, label) in PAGES {
             main = main.markup("<li><a").attribute("href", &self.subject.path(name));
             main = if label == title { main.markup(" aria-current=\"page\"") } else { main };
             main = main.markup(">").markup(label).markup("</a></li>");
         }
         let main = main.markup("</ul></nav><main><h1>").markup(title).markup("</h1>");
-        match self.error {
-            Some((_, error)) => main.markup("<p class=\"error\" role=\"alert\">").text(error).markup("</p>"),
+        match &self.error {
+            Some(mistake) => wrong(main, mistake.sentence),
             None => main,
         }
     }
 
-    fn close(&self, title: &'static str, main: Html) -> Reply {
-        own_page(self.error.map_or(200, |(status, _)| status), title, &main.markup("</main>"))
+    pub(super) fn close(&self, title: &'static str, main: Html) -> Reply {
+        own_page(self.error.as_ref().map_or(200, |mistake| mistake.status), title, &main.markup("</main>"))
     }
 
-    fn form(&self, main: Html, page: &str) -> Html {
+    pub(super) fn form(&self, main: Html, page: &str) -> Html {
         form(main, &self.subject.path(page), self.token)
     }
+
+    /// What was typed into a field of the refused form, or else what stands there at first.
+    pub(super) fn typed<'b>(&'b self, name: &str, first: &'b str) -> &'b str {
+        self.error.as_ref().and_then(|mistake| mistake.typed.get(name)).unwrap_or(first)
+    }
+}
+
+/// A labelled list of choices, each with the value that is sent. `more` is markup of ours.
+fn select(main: Html, name: &'static str, label: &'static str, chosen: &str, options: &[(&str, &'static str)]) -> Html {
+    let mut main =
+        main.markup("<label for=\"").markup(name).markup("\">").markup(label).markup("</label><select id=\"");
+    main = main.markup(name).markup("\" name=\"").markup(name).markup("\">");
+    for (value, label) in options {
+        main = main.markup("<option").attribute("value", value);
+        main = if *value == chosen { main.markup(" selected>") } else { main.markup(">") };
+        main = main.markup(label).markup("</option>");
+    }
+    main.markup("</select>")
+}
+
+/// The beginning of a table that scrolls by itself where the screen is narrow.
+pub(super) fn table(main: Html, label: &'static str, columns: &[&'static str]) -> Html {
+    let main = main.markup("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"").markup(label);
+    let mut main = main.markup("\"><table><thead><tr>");
+    for column in columns {
+        main = main.markup("<th scope=\"col\">").markup(column).markup("</th>");
+    }
+    main.markup("</tr></thead><tbody>")
 }
 
 /// What there is.
 pub(crate) fn plans(frame: &Frame<'_>) -> Reply {
-    let mut main = frame.open("Plans").markup(
-        "<table><thead><tr><th scope=\"col\">Plan</th><th scope=\"col\">Price</th><th scope=\"col\">Yours</th></tr>\
-         </thead><tbody>",
-    );
+    let mut main = frame.open("Plans").markup("<p>Your plan: <strong>").markup(plan_name(frame.account.plan_type));
+    main = table(main.markup("</strong></p>"), "Plans", &["Plan", "Price", "Yours"]);
     for (plan_type, price) in [
         (100, "Free for a few users"),
         (102, "Free for communities, on request"),
-        (103, "$3.50 per user and month"),
+        (103, "$3.50 per user and month, $42.00 per user and year"),
         (104, "$8.00 per user and month, $80.00 per user and year"),
         (105, "On request"),
     ] {
@@ -73,8 +112,9 @@ pub(crate) fn plans(frame: &Frame<'_>) -> Reply {
         let mine = if frame.account.plan_type == plan_type { "Yes" } else { "" };
         main = main.markup("</td><td>").markup(mine).markup("</td></tr>");
     }
-    main = main.markup("</tbody></table><p>Your plan: <strong>").markup(plan_name(frame.account.plan_type));
-    frame.close("Plans", main.markup("</strong></p>"))
+    let main = main.markup("</tbody></table></div><p><a").attribute("href", &frame.subject.path("upgrade"));
+    let main = main.markup(">Ask for a paid plan</a>, or <a").attribute("href", &frame.subject.path("sponsorship"));
+    frame.close("Plans", main.markup(">for one as a gift</a>.</p>"))
 }
 
 const fn status_name(status: u32) -> &'static str {
@@ -113,7 +153,7 @@ pub(crate) fn billing(frame: &Frame<'_>) -> Reply {
         .text(&plan.licenses_at_next_renewal.to_string())
         .markup("</dd>");
     let main = match plan.renews_at {
-        Some(at) => main.markup("<dt>Next period</dt><dd>").text(&day(&at.to_iso())).markup("</dd>"),
+        Some(at) => main.markup("<dt>Next period</dt><dd>").text(&day(at)).markup("</dd>"),
         None => main,
     };
     frame.close("Billing", changes(frame, main.markup("</dl>"), plan))
@@ -133,42 +173,61 @@ fn changes(frame: &Frame<'_>, mut main: Html, plan: &Plan) -> Html {
         (7, _) => &[(S::FreeTrial, "Keep the plan")],
         _ => &[],
     };
+    if !wanted.is_empty() {
+        main = main.markup("<h2>Change the plan</h2>");
+    }
     for (status, label) in wanted {
         main = hidden(frame.form(main, "billing"), "status", &status.number().to_string());
-        main = submit(main, label);
+        main = if *status == S::Ended { submit_at_last(main, label) } else { submit_quietly(main, label) };
     }
     if plan.status == 1 {
+        main = main.markup("<h2>Licenses</h2>");
         if plan.licensing == Licensing::Manual {
             let more = "type=\"number\" min=\"1\" required";
-            let now = plan.licenses_at_next_renewal.to_string();
+            let (now, next) = (plan.licenses.to_string(), plan.licenses_at_next_renewal.to_string());
+            let typed = frame.typed("licenses_at_next_renewal", &next);
             main = frame.form(main, "billing");
-            main = line(main, "licenses_at_next_renewal", "Licenses from the next period on", more, &now);
-            main = submit(main, "Change licenses");
+            main = line(main, "licenses_at_next_renewal", "Licenses from the next period on", more, typed);
+            main = submit_quietly(main, "Change licenses");
             main = frame.form(main, "billing");
-            main = line(main, "licenses", "Licenses from now on", more, &plan.licenses.to_string());
-            main = submit(main, "Buy licenses");
+            main = line(main, "licenses", "Licenses from now on", more, frame.typed("licenses", &now));
+            main = submit_quietly(main, "Buy licenses");
         }
         main = hidden(frame.form(main, "billing"), "toggle_license_management", "true");
         let label = match plan.licensing {
             Licensing::Manual => "Let licenses follow the number of users",
             Licensing::Automatic => "Choose the number of licenses myself",
         };
-        main = submit(main, label);
+        main = submit_quietly(main, label);
     }
     main
 }
 
-/// Asks for a paid plan.
-pub(crate) fn upgrade(frame: &Frame<'_>) -> Reply {
-    let main = frame.form(frame.open("Upgrade"), "upgrade").markup(
-        "<label for=\"tier\">Plan</label><select id=\"tier\" name=\"tier\"><option value=\"103\">Basic</option>\
-         <option value=\"104\">Business</option></select><label for=\"schedule\">Billed</label><select id=\"schedule\" \
-         name=\"schedule\"><option value=\"1\">Annually</option><option value=\"2\">Monthly</option></select>\
-         <label for=\"license_management\">Licenses</label><select id=\"license_management\" \
-         name=\"license_management\"><option value=\"automatic\">Follow the number of users</option>\
-         <option value=\"manual\">A fixed number</option></select>",
-    );
-    let main = line(main, "licenses", "Fixed number of licenses", "type=\"number\" min=\"1\"", "");
+/// Asks for a paid plan. `waiting` says whether one was asked for already.
+pub(crate) fn upgrade(frame: &Frame<'_>, requests: &[Asked]) -> Reply {
+    let mut main = frame.open("Upgrade");
+    if let Some(plan) = frame.account.plan().filter(|plan| plan.tier >= 103) {
+        let main = main.markup("<p>You have the <strong>").markup(plan_name(plan.tier)).markup("</strong> plan. <a");
+        let main = main.attribute("href", &frame.subject.path("billing")).markup(">See what can be changed</a></p>");
+        return frame.close("Upgrade", main);
+    }
+    let is_waiting =
+        |asked: &Asked| asked.kind == Kind::Upgrade && decide_standing(asked, frame.account) == Standing::Waiting;
+    if requests.iter().any(is_waiting) {
+        main = main.markup("<p class=\"note\" role=\"status\">You have asked for a plan already. <a");
+        main = main.attribute("href", &frame.subject.path("event_status"));
+        main = main.markup(">See what became of it</a>. Who asks again asks for something else instead.</p>");
+    }
+    main = main.markup("<p>Nothing is charged by this form: the operator of this service answers it.</p>");
+    main = frame.form(main, "upgrade");
+    main = select(main, "tier", "Plan", frame.typed("tier", "103"), &[("103", "Basic"), ("104", "Business")]);
+    let often = frame.typed("schedule", "1");
+    main = select(main, "schedule", "Billed", often, &[("1", "Annually"), ("2", "Monthly")]);
+    let counted = [("automatic", "Follow the number of users"), ("manual", "A fixed number")];
+    let chosen = frame.typed("license_management", "automatic");
+    main = select(main, "license_management", "Licenses", chosen, &counted);
+    let more = "type=\"number\" min=\"1\" max=\"1000000\" inputmode=\"numeric\"";
+    main = line(main, "licenses", "Number of licenses, if it is fixed", more, frame.typed("licenses", ""));
     frame.close("Upgrade", submit(main, "Ask for this plan"))
 }
 
@@ -180,45 +239,29 @@ pub(crate) fn sponsorship(frame: &Frame<'_>) -> Reply {
         return frame.close("Sponsorship", main);
     }
     if frame.account.customer.as_ref().is_some_and(|customer| customer.sponsorship_pending) {
-        let main = main.markup("<p>Your request has been received and waits for an answer.</p>");
+        let main = main.markup("<p class=\"note\">Your request has been received and waits for an answer.</p>");
         return frame.close("Sponsorship", main);
     }
-    let mut main = frame.form(main, "sponsorship").markup(
-        "<label for=\"organization_type\">Kind of organization</label><select id=\"organization_type\" \
-         name=\"organization_type\" required>",
-    );
-    for (number, label) in ORG_TYPES {
-        main = main.markup("<option").attribute("value", &number.to_string()).markup(">").markup(label);
-        main = main.markup("</option>");
-    }
-    main = main.markup("</select>");
-    main = line(main, "website", "Website", "maxlength=\"200\"", "");
+    let numbers = ORG_TYPES.map(|(number, label)| (number.to_string(), label));
+    let options: Vec<(&str, &'static str)> = numbers.iter().map(|(number, label)| (number.as_str(), *label)).collect();
+    let chosen = frame.typed("organization_type", "0");
+    let mut main = frame.form(main, "sponsorship");
+    main = select(main, "organization_type", "Kind of organization", chosen, &options);
+    let more = "maxlength=\"200\" inputmode=\"url\" autocomplete=\"url\"";
+    main = line(main, "website", "Website (optional)", more, frame.typed("website", ""));
     main = main.markup(
         "<label for=\"description\">What your organization does</label><textarea id=\"description\" \
-         name=\"description\" maxlength=\"4000\" rows=\"4\" required></textarea>",
+         name=\"description\" maxlength=\"4000\" rows=\"4\" required>",
     );
-    main = line(main, "expected_total_users", "Expected number of users", "maxlength=\"200\" required", "");
-    main = line(main, "paid_users_count", "Number of paid staff", "maxlength=\"200\" required", "");
-    main = line(main, "paid_users_description", "Who the paid staff are", "maxlength=\"4000\"", "");
+    // A parser drops the first line break of a text area.
+    main = main.markup("\n").text(frame.typed("description", "")).markup("</textarea>");
+    let more = "maxlength=\"200\" required";
+    let typed = frame.typed("expected_total_users", "");
+    main = line(main, "expected_total_users", "Expected number of users", more, typed);
+    main = line(main, "paid_users_count", "Number of paid staff", more, frame.typed("paid_users_count", ""));
+    let (label, typed) = ("Who the paid staff are (optional)", frame.typed("paid_users_description", ""));
+    main = line(main, "paid_users_description", label, "maxlength=\"4000\"", typed);
     frame.close("Sponsorship", submit(main, "Ask for sponsorship"))
-}
-
-/// What was billed.
-pub(crate) fn invoices(frame: &Frame<'_>, invoices: &[Invoice]) -> Reply {
-    let main = frame.open("Invoices");
-    if invoices.is_empty() {
-        return frame.close("Invoices", main.markup("<p>There are no invoices.</p>"));
-    }
-    let mut main = main.markup(
-        "<table><thead><tr><th scope=\"col\">Date</th><th scope=\"col\">For</th><th scope=\"col\">Amount</th></tr>\
-         </thead><tbody>",
-    );
-    for invoice in invoices {
-        let amount = format!("${}.{:02}", invoice.amount / 100, invoice.amount % 100);
-        main = main.markup("<tr><td>").text(&day(&invoice.made_at.to_iso())).markup("</td><td>").text(&invoice.what);
-        main = main.markup("</td><td>").text(&amount).markup("</td></tr>");
-    }
-    frame.close("Invoices", main.markup("</tbody></table>"))
 }
 
 /// Asks whether a registration is really to end.
@@ -226,10 +269,10 @@ pub(crate) fn deactivate(frame: &Frame<'_>) -> Reply {
     let main = frame.open("Deactivate registration").markup("<p>Push notifications for <strong>").text(frame.host);
     let main = main.markup("</strong> will stop, and its hostname becomes free.</p>");
     let main = choice(frame.form(main, "deactivate"), "confirmed", "Deactivate this registration", "required");
-    frame.close("Deactivate registration", submit(main, "Deactivate"))
+    frame.close("Deactivate registration", submit_at_last(main, "Deactivate"))
 }
 
-/// The day of a time in ISO 8601.
-fn day(iso: &str) -> String {
-    iso.chars().take(10).collect()
+/// The day of a time, in ISO 8601.
+pub(super) fn day(at: Timestamp) -> String {
+    at.to_iso().chars().take(10).collect()
 }

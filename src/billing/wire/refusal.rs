@@ -9,7 +9,7 @@ use crate::billing::refusal::Refusal;
 use crate::billing::user::EntryError;
 use crate::kernel::html::{Html, page};
 use crate::kernel::reply::{Media, Reply};
-use crate::push::refusal::{EmailError, ParameterError};
+use crate::push::refusal::{self as push, EmailError, ParameterError};
 use crate::push::wire::envelope;
 
 /// Status, title and sentence.
@@ -72,21 +72,19 @@ const fn mail_limit(limit: MailLimit) -> &'static str {
     }
 }
 
-fn email(error: &EmailError) -> String {
-    match error {
-        EmailError::Syntax => String::from("Enter a valid email address."),
-        EmailError::Disposable => String::from("Please use your real email address."),
-        EmailError::Example => String::from("example.com is not a valid email domain."),
-        EmailError::NoMail { domain } => format!("{domain} is invalid because it does not have any MX records"),
-        EmailError::NoDomain { domain } => format!("{domain} does not exist"),
-    }
-}
-
 /// The dialect's own sentence for a parameter.
 fn parameter(error: &ParameterError) -> String {
-    let reply = envelope::refused(&crate::push::refusal::Refusal::Parameter(error.clone()));
-    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap_or_default();
-    body.get("msg").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    dialects(&push::Refusal::Parameter(error.clone()), "msg")
+}
+
+/// The dialect's own sentence for an address, without what registrations say before it.
+fn email(error: &EmailError) -> String {
+    dialects(&push::Refusal::Email(error.clone()), "email_reason")
+}
+
+fn dialects(refusal: &push::Refusal, member: &str) -> String {
+    let body: serde_json::Value = serde_json::from_str(&envelope::refused(refusal).body).unwrap_or_default();
+    body.get(member).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A refusal as a page, with a way back to signing in where that helps.
@@ -96,7 +94,17 @@ pub(crate) fn as_page(refusal: &Refusal) -> Reply {
     let main = main.text(&sentence).markup("</p>");
     let main = match refusal {
         Refusal::SessionExpired { login, .. } => link(main, login),
-        Refusal::NotAuthenticated | Refusal::ServerHasPlan => link(main, "/serverlogin/"),
+        Refusal::NotAuthenticated => link(
+            main.markup(
+                "<p>Owners of an organization come from its own server, by the page for plan management there. \
+                 Administrators sign in with the server's id and key.</p>",
+            ),
+            "/serverlogin/",
+        ),
+        Refusal::ServerHasPlan => link(main, "/serverlogin/"),
+        Refusal::RealmsHavePlans => {
+            main.markup("<p><a href=\"/serverlogin/deactivate\">End this server's registration</a></p>")
+        }
         _ => main,
     };
     page(status, title, main.markup("</main>")).with_header("Vary", "Origin, Cookie")
@@ -111,6 +119,9 @@ pub(crate) fn as_json(refusal: &Refusal) -> Reply {
     let (status, _, sentence) = words(refusal);
     let body = match refusal {
         Refusal::SessionExpired { login, .. } => json!({ "error_message": sentence, "login_url": login }),
+        Refusal::NotAuthenticated => {
+            json!({ "result": "error", "msg": sentence, "code": "REMOTE_BILLING_UNAUTHENTICATED_USER" })
+        }
         _ => json!({ "result": "error", "msg": sentence, "code": code(status) }),
     };
     Reply { status, media: Media::Json, headers: Vec::new(), body: format!("{body}\n") }
@@ -121,5 +132,80 @@ const fn code(status: u16) -> &'static str {
         401 => "UNAUTHORIZED",
         429 => "RATE_LIMIT_HIT",
         _ => "BAD_REQUEST",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{as_json, as_page, words};
+    use crate::billing::identity::Subject;
+    use crate::billing::mail::MailLimit;
+    use crate::billing::refusal::Refusal as R;
+    use crate::billing::user::EntryError;
+    use crate::push::refusal::{EmailError, ParameterError};
+    use crate::push::uuid::Uuid;
+
+    fn every() -> Vec<R> {
+        let uuid = Uuid::parse("6cde5f7a-1f7e-4978-9716-49f69ebfc9fe").unwrap();
+        let domain = || String::from("b.org");
+        let mut all = vec![
+            R::TokenInvalid,
+            R::TokenExpired,
+            R::Deactivated,
+            R::Irreconcilable,
+            R::ServerHasPlan,
+            R::RealmsHavePlans,
+            R::TooManyUsers,
+            R::NotAuthenticated,
+            R::SessionExpired { subject: Subject::Server(uuid), login: String::from("/serverlogin/") },
+            R::Csrf,
+            R::ForeignOrigin,
+            R::LinkUnknown,
+            R::LinkExpired,
+            R::LinkUsed,
+            R::Busy,
+            R::MailNotConfigured,
+            R::NotConfigured,
+            R::NotRegistered,
+            R::WrongKey,
+            R::ServerDeactivated,
+            R::NoSuchPage,
+            R::NotConfirmed,
+            R::NothingToChange,
+            R::Books(String::from("What the books say")),
+            R::Parameter(ParameterError::Missing(String::from("tier"))),
+            R::Parameter(ParameterError::NotAllowed(String::from("status"))),
+        ];
+        all.extend([EntryError::NoUser, EntryError::Inactive, EntryError::Terms].map(R::Entry));
+        all.extend([MailLimit::Network, MailLimit::Server].map(R::Mail));
+        let bad = [EmailError::NoMail { domain: domain() }, EmailError::NoDomain { domain: domain() }];
+        all.extend(
+            [EmailError::Syntax, EmailError::Disposable, EmailError::Example].into_iter().chain(bad).map(R::Email),
+        );
+        all
+    }
+
+    #[test]
+    fn refusals_are_said_in_these_words() {
+        let line = |refusal: &R| {
+            let (status, title, sentence) = words(refusal);
+            format!("{status}\t{title}\t{sentence}\n")
+        };
+        let said: String = every().iter().map(line).collect();
+        assert_eq!(said, include_str!("../../../tests/golden/billing/words.tsv"));
+    }
+
+    #[test]
+    fn pages_and_json_say_the_same() {
+        for refusal in every() {
+            let (status, title, sentence) = words(&refusal);
+            let (page, json) = (as_page(&refusal), as_json(&refusal));
+            assert_eq!((page.status, json.status), (status, status));
+            let shown = sentence.replace('\'', "&#39;");
+            assert!(page.body.contains(&format!("<h1>{title}</h1>")) && page.body.contains(&shown), "{}", page.body);
+            let json: serde_json::Value = serde_json::from_str(&json.body).unwrap();
+            let member = if matches!(refusal, R::SessionExpired { .. }) { "error_message" } else { "msg" };
+            assert_eq!(json[member], sentence.as_str());
+        }
     }
 }

@@ -4,12 +4,13 @@ use crate::billing::change::{LICENSES_MAX, ORG_TYPES, PlanChange, Request, Spons
 use crate::billing::customer::{Licensing, Schedule};
 use crate::billing::identity::{NextPage, Person, UriScheme};
 use crate::billing::refusal::Refusal;
-use crate::billing::user::{Entry, FULL_NAME_MAX};
+use crate::billing::user::{Entry, FULL_NAME_MAX, Preferences};
 use crate::kernel::object::Call;
 use crate::kernel::secret::Secret;
 use crate::push::refusal::ParameterError;
 use crate::push::uuid::Uuid;
 use crate::push::wire::form::{At, Form, check_longest};
+use crate::push::wire::realm_report::parse_report;
 
 /// The field that carries a form's token.
 pub(crate) const FORM_TOKEN: &str = "csrf";
@@ -35,14 +36,15 @@ pub(crate) fn parse_hand_off(call: &Call) -> Result<HandOff, ParameterError> {
     let form = Form::of(call);
     let (user, realm) = (form.need_json("user")?, form.need_json("realm")?);
     let user = At::new("user", &user);
+    let uuid = user.need("uuid")?;
     let person = Person {
-        uuid: user.need("uuid")?.uuid()?,
+        uuid: Uuid::parse_v4(uuid.text()?).ok_or_else(|| ParameterError::Format(uuid.place().0.clone()))?,
         email: user.need("email")?.text()?.to_owned(),
         full_name: user.need("full_name")?.text()?.to_owned(),
     };
     check_longest("user[\"email\"]", &person.email, EMAIL_MAX)?;
     check_longest("user[\"full_name\"]", &person.full_name, FULL_NAME_MAX)?;
-    let realm = At::new("realm", &realm).need("uuid")?.uuid()?;
+    let realm = parse_report(&At::new("realm", &realm))?.uuid;
     let invalid = |name: &str| ParameterError::NotAllowed(name.to_owned());
     let uri_scheme = form.get("uri_scheme").map_or(Some(UriScheme::Https), UriScheme::parse);
     let uri_scheme = uri_scheme.ok_or_else(|| invalid("uri_scheme"))?;
@@ -61,11 +63,9 @@ pub(crate) fn next_page(call: &Call) -> Option<NextPage> {
     Form::of(call).get("next_page").and_then(NextPage::parse)
 }
 
-/// The address in a form.
-///
-/// Errors: [`ParameterError::Missing`].
-pub(crate) fn email(call: &Call) -> Result<String, ParameterError> {
-    Ok(Form::of(call).need("email")?.trim().to_owned())
+/// The address in a form; empty where there is none, which is no address either.
+pub(crate) fn email(call: &Call) -> String {
+    Form::of(call).get("email").unwrap_or_default().trim().to_owned()
 }
 
 /// The id of a server that wants to sign in, if it is one.
@@ -94,6 +94,46 @@ pub(crate) fn entry(call: &Call) -> Result<Entry, ParameterError> {
         major_releases: said("enable_major_release_emails"),
         maintenance_releases: said("enable_maintenance_release_emails"),
     })
+}
+
+/// What the form of the account page says: the name, and what somebody wants to hear. A box that is not ticked is not sent.
+///
+/// Errors: [`ParameterError::TooLong`].
+pub(crate) fn preferences(call: &Call) -> Result<(String, Preferences), ParameterError> {
+    let form = Form::of(call);
+    let is_ticked = |name: &str| form.get(name) == Some("true");
+    let full_name = form.get("full_name").unwrap_or_default().trim();
+    check_longest("full_name", full_name, FULL_NAME_MAX)?;
+    let preferences = Preferences {
+        major_releases: is_ticked("enable_major_release_emails"),
+        maintenance_releases: is_ticked("enable_maintenance_release_emails"),
+    };
+    Ok((full_name.to_owned(), preferences))
+}
+
+/// How invoices are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Page,
+    Json,
+    Csv,
+}
+
+/// How invoices are wanted.
+///
+/// Errors: [`ParameterError::NotAllowed`].
+pub(crate) fn format(call: &Call) -> Result<Format, ParameterError> {
+    match Form::of(call).get("format") {
+        None => Ok(Format::Page),
+        Some("json") => Ok(Format::Json),
+        Some("csv") => Ok(Format::Csv),
+        Some(_) => Err(ParameterError::NotAllowed(String::from("format"))),
+    }
+}
+
+/// Whether the page before has just been kept.
+pub(crate) fn is_saved(call: &Call) -> bool {
+    Form::of(call).get("saved") == Some("true")
 }
 
 /// Whether the owner ticked the box.

@@ -187,6 +187,7 @@ fn security(who: Who) -> Option<Value> {
         Who::Peer => Some(json!([{ "peer": [] }])),
         Who::PeerOrRegistryWriter => Some(json!([{ "peer": [] }, { "registry": [] }, { "operator": [] }])),
         Who::RemoteServer => Some(json!([{ "remoteServer": [] }])),
+        Who::Signer => Some(json!([{ "signature": [] }])),
         Who::BillingUser => Some(json!([{ "billing": [] }])),
         Who::PeerOrLater => Some(json!([{ "peer": [] }, {}])),
     }
@@ -214,6 +215,12 @@ fn security_schemes() -> Value {
             "in": "cookie",
             "name": "__Host-billing",
             "description": "The session of a billing user, two hours long.",
+        },
+        "signature": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Waystation-Signature",
+            "description": "`t=<Unix seconds>,v1=<hex>`: HMAC-SHA-256 of `<t>.<body>` with `PUSH_BILLING_KEY`.",
         },
         "peer": {
             "type": "http",

@@ -23,7 +23,10 @@ pub(super) fn all() -> Map<String, Value> {
         ),
         (
             "BillingMessage",
-            object(&["event", "change"], json!({ "event": text(128), "realm": uuid(), "change": change() })),
+            object(
+                &["event", "server", "change"],
+                json!({ "event": text(128), "server": uuid(), "realm": uuid(), "change": change() }),
+            ),
         ),
     ];
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()

@@ -45,6 +45,30 @@ pub(super) fn all() -> Map<String, Value> {
             success(&["billing_access_url"], json!({ "billing_access_url": { "type": "string", "format": "uri" } })),
         ),
         (
+            "PushBillingEvents",
+            success(
+                &["status", "events"],
+                json!({
+                    "status": { "enum": ["none", "waiting", "done"] },
+                    "events": {
+                        "type": "array",
+                        "maxItems": 3,
+                        "items": {
+                            "type": "object",
+                            "required": ["type", "status", "asked_at", "asked_by", "answered_at"],
+                            "properties": {
+                                "type": { "enum": ["change", "upgrade", "sponsorship"] },
+                                "status": { "enum": ["waiting", "done"] },
+                                "asked_at": count(),
+                                "asked_by": { "type": "string" },
+                                "answered_at": { "type": ["integer", "null"] },
+                            },
+                        },
+                    },
+                }),
+            ),
+        ),
+        (
             "PushAnalytics",
             success(&["realms"], json!({ "realms": { "type": "object", "additionalProperties": standing() } })),
         ),

@@ -22,6 +22,11 @@ const UNKNOWN: Answer = shown(404, "The link or the page does not exist.");
 const fn said(status: u16, when: &'static str, schema: &'static str) -> Answer {
     Answer { status, when, schema: Some(schema) }
 }
+const STATUS: &[Answer] = &[
+    said(200, "The newest request of each kind, newest first.", "PushBillingEvents"),
+    said(400, "The registration is deactivated.", "PushRefusal"),
+    shown(401, "Nobody is signed in; `error_message` and `login_url` say where to."),
+];
 const DONE: &[Answer] = &[
     said(200, "Done.", "PushSuccess"),
     said(400, "The request is not valid; `msg` says why.", "PushRefusal"),
@@ -45,7 +50,7 @@ const fn api(method: Method, template: &'static str, operation: Operation, summa
     Route {
         method,
         dialect: Dialect::Push,
-        body_max: FORM_MAX,
+        body_max: if matches!(method, Method::Get) { 0 } else { FORM_MAX },
         answers: DONE,
         ..get(template, operation, ROOM, Who::BillingUser, summary)
     }
@@ -106,7 +111,8 @@ pub(super) const TABLE: &[Route] = &[
         "/realm/{uuid}/{page}/",
         Operation::BillingRealmPage,
         Who::BillingUser,
-        "An organization's `plans`, `billing`, `upgrade`, `sponsorship` or `invoices`.",
+        "An organization's `plans`, `billing`, `upgrade`, `sponsorship`, `event_status`, `invoices` (also as \
+         `?format=csv` and `?format=json`) or `customer_portal`.",
     ),
     form(
         "/realm/{uuid}/{page}/",
@@ -118,7 +124,8 @@ pub(super) const TABLE: &[Route] = &[
         "/server/{uuid}/{page}/",
         Operation::BillingServerPage,
         Who::BillingUser,
-        "A server's `plans`, `billing`, `upgrade`, `sponsorship`, `invoices` or `deactivate`.",
+        "A server's `plans`, `billing`, `upgrade`, `sponsorship`, `event_status`, `invoices` (also as `?format=csv` \
+         and `?format=json`), `customer_portal` or `deactivate`.",
     ),
     form(
         "/server/{uuid}/{page}/",
@@ -157,6 +164,24 @@ pub(super) const TABLE: &[Route] = &[
         Operation::BillingServerUpgrade,
         "Asks for a paid plan for a server.",
     ),
+    Route {
+        answers: STATUS,
+        ..api(
+            Method::Get,
+            "/json/realm/{uuid}/billing/event/status",
+            Operation::BillingRealmEventStatus,
+            "What became of requests for an organization's plan.",
+        )
+    },
+    Route {
+        answers: STATUS,
+        ..api(
+            Method::Get,
+            "/json/server/{uuid}/billing/event/status",
+            Operation::BillingServerEventStatus,
+            "What became of requests for a server's plan.",
+        )
+    },
     form("/billing/logout", Operation::BillingLogout, Who::BillingUser, "Ends the session."),
     Route {
         answers: &[shown(200, "The last letters, newest first."), UNKNOWN],

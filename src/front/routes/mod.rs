@@ -35,6 +35,8 @@ pub enum Who {
     BillingUser,
     /// A peer with its token, or somebody who shows it in the first message.
     PeerOrLater,
+    /// Whoever has signed the message, in the header `Waystation-Signature`, which an object judges.
+    Signer,
     /// The holder of `ADMIN_SECRET`, or of an operator's token, which an object judges.
     PushOperator,
 }

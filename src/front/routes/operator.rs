@@ -60,7 +60,7 @@ pub(super) const TABLE: &[Route] = &[
         "A server's invoices; `format=csv` too; `realm=` for an organization that is or was there.",
     ),
     Route {
-        who: Who::Anyone,
+        who: Who::Signer,
         request: Some("BillingMessage"),
         ..write(
             Method::Post,

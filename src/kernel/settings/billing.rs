@@ -15,6 +15,8 @@ pub struct BillingSettings {
     pub terms_version: String,
     /// Where the terms can be read.
     pub terms_url: Option<String>,
+    /// Where customers pay, at the payment system.
+    pub portal_url: Option<String>,
 }
 
 /// A service that sends mail for us.
@@ -34,11 +36,16 @@ impl Reader<'_> {
             terms_version: self.value("BILLING_TERMS_VERSION", "a version such as 1.0", String::from("1.0"), |text| {
                 is_version(text).then(|| text.to_owned())
             }),
-            terms_url: self.value("BILLING_TERMS_URL", "an https URL", None, |text| {
-                let url = url::Url::parse(text).ok().filter(|url| url.scheme() == "https")?;
-                Some(Some(String::from(url)))
-            }),
+            terms_url: self.link("BILLING_TERMS_URL"),
+            portal_url: self.link("BILLING_PORTAL_URL"),
         }
+    }
+
+    fn link(&mut self, name: &'static str) -> Option<String> {
+        self.value(name, "an https URL", None, |text| {
+            let url = url::Url::parse(text).ok().filter(|url| url.scheme() == "https")?;
+            Some(Some(String::from(url)))
+        })
     }
 
     fn billing_host(&mut self, name: &'static str) -> Option<String> {
@@ -94,6 +101,7 @@ mod tests {
             ("BILLING_HOST", "user@a.example"),
             ("BILLING_TERMS_VERSION", "new"),
             ("BILLING_TERMS_URL", "javascript:alert(1)"),
+            ("BILLING_PORTAL_URL", "http://pay.example"),
             ("MAIL_WEBHOOK_URL", "ftp://mail.example"),
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err()[0].name, name, "{value}");

@@ -21,8 +21,9 @@ use crate::push::realm_sync::{
     KnownRealm, Profile, REALMS_PER_SERVER_MAX, RealmReport, SyncError, SyncPlan, decide_sync,
 };
 use crate::push::refusal::{ParameterError, Refusal};
+use crate::push::retention::AUDIT_ROW_BYTES;
 use crate::push::store::realms::{ProfileText, RealmRow};
-use crate::push::store::uploads::{HEADCOUNTS_MAX, Uploads};
+use crate::push::store::uploads::Uploads;
 use crate::push::store::{self, plans, realms, uploads};
 use crate::push::upload::{
     Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows, count_people,
@@ -72,7 +73,12 @@ impl RemoteServer {
         let marks = check_rows(uploads::load_marks(turn.sql)?, &upload)?;
         let sync = self.sync(turn, call, &upload, &known_uploads, learned)?;
         check_extra(&upload)?;
-        let cost = upload.cost(sync.as_ref().map_or(0, |plan| plan.entries.len()));
+        let entries = sync.as_ref().map(noted_bytes).unwrap_or_default();
+        let entry_bytes = entries.iter().copied().fold(known_uploads.entry_bytes, u64::saturating_add);
+        if !entries.is_empty() && entry_bytes > self.limits.entry_bytes {
+            return Err(UploadError::LogFull.into());
+        }
+        let cost = upload.cost(&entries);
         let allowance = Quota::new(ROWS_PER_DAY, ROWS_PERIOD_MS)
             .take_many(cost, known_uploads.rows_free_at_us, now)
             .map_err(|exhausted| UploadError::TooManyRows { retry_after_ms: exhausted.retry_after_ms })?;
@@ -81,14 +87,14 @@ impl RemoteServer {
         if uploads::load_about(turn.sql)? != upload.about {
             batch.push(uploads::put_about(&upload.about));
         }
-        put_tables(&upload, marks, &mut batch)?;
-        let mut after = Uploads { rows_free_at_us: allowance.free_at_us, ..known_uploads };
+        put_tables(&upload, marks, now, &mut batch)?;
+        let mut after = Uploads { rows_free_at_us: allowance.free_at_us, entry_bytes, ..known_uploads };
         if let Some(rows) = &upload.audit_rows {
             after.last_audit_update = Some(now);
             let mut known = uploads::load_headcounts(turn.sql)?;
             let tracked: BTreeSet<i64> = known.keys().copied().collect();
             let (people, told) = count_people(now, known.clone(), rows);
-            let mut room = HEADCOUNTS_MAX.saturating_sub(tracked.len());
+            let mut room = self.limits.headcounts.saturating_sub(tracked.len());
             for (number, newest) in &people {
                 let is_new = !tracked.contains(number);
                 if is_new && room == 0 {
@@ -120,7 +126,7 @@ impl RemoteServer {
         batch.push(super::operator::announce(now));
         let batch = self.touched(batch, now);
         self.commit(turn, batch)?;
-        self.chores.refresh_sweep(turn.sql, now)?;
+        self.chores.refresh_sweep(turn.sql, now, &self.limits)?;
         let reports = upload.realms.as_deref().unwrap_or_default();
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;
@@ -180,6 +186,7 @@ pub(super) fn known_realm(row: RealmRow) -> Result<KnownRealm, Fault> {
         number: row.number,
         profile,
         locally_deleted: row.locally_deleted,
+        lost_at: row.lost_at,
         plan_type: row.plan_type,
     })
 }
@@ -189,17 +196,22 @@ pub(super) fn note(entry: &Entry, actor: &Actor, now: Timestamp) -> Statement {
     store::audit::add(entry, encode_change(&entry.change), actor, now)
 }
 
-fn put_tables(upload: &Upload, marks: Marks, batch: &mut Vec<Statement>) -> Result<(), Fault> {
+/// What each entry takes that a list of organizations causes. Units: bytes.
+fn noted_bytes(plan: &SyncPlan) -> Vec<u64> {
+    plan.entries.iter().map(|entry| AUDIT_ROW_BYTES + encode_change(&entry.change).len() as u64).collect()
+}
+
+fn put_tables(upload: &Upload, marks: Marks, now: Timestamp, batch: &mut Vec<Statement>) -> Result<(), Fault> {
     for (table, rows) in
         [(Table::RealmCounts, &upload.realm_counts), (Table::InstallationCounts, &upload.installation_counts)]
     {
         if !rows.is_empty() {
-            batch.extend(uploads::put_counts(table, rows, marks.of(table))?);
+            batch.extend(uploads::put_counts(table, rows, marks.of(table), now)?);
         }
     }
     match upload.audit_rows.as_deref() {
         None | Some([]) => {}
-        Some(rows) => batch.extend(uploads::put_audit_rows(rows, marks.audit_rows)?),
+        Some(rows) => batch.extend(uploads::put_audit_rows(rows, marks.audit_rows, now)?),
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::push::access;
 use crate::push::audit::{Actor, Scope};
 use crate::push::operate::OperationError;
 use crate::push::owner::decide_owner;
+use crate::push::plan::PlanError;
 use crate::push::refusal::Refusal;
 use crate::push::store::{operations, plans, realms};
 use crate::push::webhook::{SKEW_MS, is_genuine};
@@ -54,14 +55,13 @@ impl RemoteServer {
         let Some(key) = &self.settings.push.billing_key else {
             return Err(Refusal::NotConfigured { setting: "PUSH_BILLING_KEY" }.into());
         };
-        let signature = call.authorization.as_deref().and_then(|header| header.strip_prefix("Signature "));
-        if !is_genuine(key, signature, &call.body, now) {
+        if !is_genuine(key, call.authorization.as_deref(), &call.body, now) {
             return Err(OperationError::Signature.into());
         }
-        if self.server.is_none() {
+        let message = wire::parse_billing(&call.body)?;
+        if self.server.as_ref().is_none_or(|server| server.uuid != message.server) {
             return Err(OperationError::NoServer.into());
         }
-        let message = wire::parse_billing(&call.body)?;
         let done = wire::answer(&json!({ "received": true }));
         if operations::is_seen(turn.sql, &message.event)? {
             return Ok(done);
@@ -75,8 +75,12 @@ impl RemoteServer {
         };
         // Twice the skew: a message dated ahead of us is genuine for so long.
         let mut batch = operations::put_seen(&message.event, now, now.minus(2 * SKEW_MS)).to_vec();
-        accounts::change(turn.sql, now, scope, &message.change, &Actor::Payment, &mut batch)?;
-        batch.push(super::operator::announce(now));
+        match accounts::change(turn.sql, now, scope, &message.change, &Actor::Payment, &mut batch) {
+            Ok(()) => batch.push(super::operator::announce(now)),
+            // What is as they wish already need not be said again.
+            Err(Halt::Refused(Refusal::Operation(OperationError::Plan(PlanError::Nothing)))) => {}
+            Err(halt) => return Err(halt),
+        }
         self.commit(turn, batch)?;
         Ok(done)
     }

@@ -11,12 +11,12 @@ use crate::kernel::object::Turn;
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
-use crate::push::audit::ROWS_MAX as AUDIT_ROWS_MAX;
 use crate::push::count::KEPT_MS;
 use crate::push::queue::DutyAct;
 use crate::push::registration::State;
-use crate::push::store::counts::Again;
-use crate::push::store::{self, counts, operations, plans, realms, uploads};
+use crate::push::retention::Limits;
+use crate::push::store::sweep::{self, Again};
+use crate::push::store::{self, operations, plans, realms, uploads};
 use crate::push::uuid::Uuid;
 use crate::push::webhook::{self, ANSWER_MS, SIGNATURE_HEADER, TOLD_FOR_MS};
 use crate::push::wire::index::{CHANGES_MAX, RealmWords, Summary};
@@ -63,10 +63,10 @@ impl Chores {
         Ok(())
     }
 
-    /// Reads when old counts must be forgotten, not before `earliest`.
-    pub(super) fn refresh_sweep(&mut self, sql: &dyn Sql, earliest: Timestamp) -> Result<(), Fault> {
-        let oldest = counts::oldest(sql)?.map(|oldest| oldest.plus(KEPT_MS));
-        let excess = counts::has_excess(sql, AUDIT_ROWS_MAX)?.then_some(earliest);
+    /// Reads when old counts, or what is too much, must be forgotten, not before `earliest`.
+    pub(super) fn refresh_sweep(&mut self, sql: &dyn Sql, earliest: Timestamp, limits: &Limits) -> Result<(), Fault> {
+        let oldest = sweep::oldest(sql)?.map(|oldest| oldest.plus(KEPT_MS + 1));
+        let excess = sweep::has_excess(sql, limits)?.then_some(earliest);
         self.sweep_at = [oldest, excess].into_iter().flatten().min().map(|at| at.max(earliest));
         Ok(())
     }
@@ -136,13 +136,13 @@ impl RemoteServer {
         Ok(())
     }
 
-    /// Forgets old counts; says when to look again.
+    /// Forgets old counts and what is too much; says when to look again.
     pub(super) fn sweep_counts(&self, turn: &Turn<'_>, batch: &mut Vec<Statement>) -> Result<Timestamp, Fault> {
         let now = turn.now;
         if self.chores.sweep_at.is_none_or(|at| at > now) {
             return Ok(now);
         }
-        let sweep = counts::sweep(turn.sql, now.minus(KEPT_MS), AUDIT_ROWS_MAX)?;
+        let sweep = sweep::sweep(turn.sql, now.minus(KEPT_MS), &self.limits)?;
         batch.extend(sweep.batch);
         Ok(now.plus(if sweep.again == Again::Soon { STEP_MS } else { SWEEP_MS }))
     }

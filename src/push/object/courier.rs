@@ -14,6 +14,7 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::device::{Token, TokenHash};
+use crate::push::provider::apns::Holder;
 use crate::push::provider::breaker::{Admission, Breaker, Health};
 use crate::push::provider::retry::COURSE_MS_MAX;
 use crate::push::provider::web::{Places, Sender, VapidToken, admit};
@@ -315,7 +316,7 @@ impl Courier {
                     return Ok(Launch::Drop);
                 };
                 let usable = self.provider_token.take().filter(|token| token.is_usable(now));
-                let token = usable.unwrap_or_else(|| wire::apns::provider_token(signer, now));
+                let token = usable.unwrap_or_else(|| wire::apns::provider_token(signer, Holder::All, now));
                 let fetch = wire::apns::send(gateway, &token, topic, &delivery.token.token, &notice);
                 self.provider_token = Some(token);
                 Launch::Send(Box::new(fetch))
@@ -462,7 +463,10 @@ impl RemoteServer {
         };
         self.courier.breakers.entry(kind).or_default().record(now, admission, Health::from(verdict));
         let mut batch = Vec::new();
-        if verdict == Verdict::Renew && waiting.renewal == Renewal::Possible && self.renew(kind, access, now) {
+        if verdict == Verdict::Renew
+            && waiting.renewal == Renewal::Possible
+            && self.renew(kind, access, (asked_at, now))
+        {
             let renewal = Renewal::Tried;
             self.courier.waiting.push_front(Waiting { delivery: waiting.delivery, renewal });
         } else {
@@ -478,7 +482,7 @@ impl RemoteServer {
     }
 
     /// Forgets credentials that the provider refused, if new ones may be had.
-    fn renew(&mut self, kind: Kind, access: u32, now: Timestamp) -> bool {
+    fn renew(&mut self, kind: Kind, access: u32, (asked_at, now): (Timestamp, Timestamp)) -> bool {
         match kind {
             Kind::Fcm => {
                 // One that came since then is not the one that was refused.
@@ -488,11 +492,14 @@ impl RemoteServer {
                 true
             }
             Kind::Apns => {
-                let may = self.courier.provider_token.as_ref().is_none_or(|token| token.may_be_renewed(now));
-                if may {
-                    self.courier.provider_token = None;
+                let token = &mut self.courier.provider_token;
+                let is_newer =
+                    token.as_ref().is_some_and(|token| token.holder == Holder::One && token.issued >= asked_at);
+                let may = !is_newer && token.as_ref().is_none_or(|token| token.may_be_renewed(now));
+                if let Some(signer) = self.courier.signer.as_ref().filter(|_| may) {
+                    *token = Some(wire::apns::provider_token(signer, Holder::One, now));
                 }
-                may
+                may || is_newer
             }
             Kind::WebPush => false,
         }

@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod analytics;
+mod asked;
 mod billing;
 mod chores;
 mod courier;
@@ -35,14 +36,14 @@ use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
 use super::registration::Registered;
+use super::retention::Limits;
 use super::role::needed;
 use super::sealed_device::EXPIRED_KEPT_MS;
 use super::store;
 use super::uuid::Uuid;
 use super::wire::envelope;
 use super::wire::service::{self, Name, NameKind};
-use crate::billing::mail::Permit;
-use crate::billing::{self as billing_desk, BillingDesk, MailId};
+use crate::billing::{self as billing_desk, BillingDesk, Known, MailId};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::{Migration, migrate, schema_version, steps};
@@ -98,7 +99,7 @@ enum UnderWay {
     /// Told to the index: until when an answer is waited for, and the last organization that it is about.
     Announcing(Timestamp, i64),
     TellingEvent(i64),
-    AtDesk(Box<Call>),
+    AtDesk(Box<(Call, Known)>),
     Letter(MailId),
 }
 
@@ -128,6 +129,7 @@ pub struct RemoteServer {
     sweep_at: Option<Timestamp>,
     /// The sum of all people, added up anew and not written down yet.
     total: Cell<Option<Total>>,
+    limits: Limits,
 }
 
 impl RemoteServer {
@@ -140,6 +142,13 @@ impl RemoteServer {
         now: Timestamp,
         _restored: Vec<Restored>,
     ) -> Result<Self, Fault> {
+        Self::load_within(settings, sql, now, Limits::default())
+    }
+
+    /// The same with other limits than the service's.
+    ///
+    /// Errors: as [`Self::load`].
+    pub fn load_within(settings: Rc<Settings>, sql: &dyn Sql, now: Timestamp, limits: Limits) -> Result<Self, Fault> {
         let rate = settings.push.rate_limit;
         let schema = if schema_version(sql)? == 0 { Schema::Absent } else { Schema::Present };
         let is_there = schema == Schema::Present;
@@ -160,11 +169,12 @@ impl RemoteServer {
             desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
             total: Cell::new(None),
+            limits,
             settings,
         };
         if is_there {
             object.refresh(sql, now)?;
-            object.chores.refresh_sweep(sql, now)?;
+            object.chores.refresh_sweep(sql, now, &limits)?;
             object.refresh_desk(sql)?;
         }
         Ok(object)
@@ -262,7 +272,7 @@ impl RemoteServer {
                 }
                 self.serve(turn, call)?
             }
-            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, Permit::Unasked),
+            operation if billing_desk::handles(operation) => return self.at_desk(turn, call, &Known::default()),
             Operation::PushServerRegister => self.register(turn, call, learned)?,
             Operation::PushBillingEvent => self.billing_event(turn, call)?,
             operation if needed(operation).is_some() => self.operate(turn, call, learned)?,
@@ -440,7 +450,7 @@ impl Object for RemoteServer {
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
             Some(UnderWay::Announcing(due, told)) => self.announce_told(turn, due, told, &outcome),
-            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, &call, &outcome),
+            Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, *call, &outcome),
             Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
             Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),
             Some(UnderWay::Learning(pending)) => {
@@ -487,7 +497,7 @@ impl Object for RemoteServer {
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
         self.refresh_desk(turn.sql)?;
-        self.chores.refresh_sweep(turn.sql, sweep_from)?;
+        self.chores.refresh_sweep(turn.sql, sweep_from, &self.limits)?;
         self.answer_ripe(turn)
     }
 

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 
 use super::analytics::{known_realm, note};
 use super::learn::{Halt, Learned};
-use super::{Done, PENDING_MAX, RemoteServer, Schema, UnderWay, accounts};
+use super::{Done, PENDING_MAX, RemoteServer, Schema, UnderWay, accounts, asked};
 use crate::billing::adoption::Adoption;
 use crate::billing::change::{PlanChange as Wanted, Request, Sponsorship, Upgrade};
 use crate::billing::customer::{self, Invoice, Licensing, RealmFacts, Registration, ServerFacts, plan_name};
 use crate::billing::identity::Subject;
-use crate::billing::mail::Permit;
+use crate::billing::standing::Asked;
 use crate::billing::user::BillingUser;
-use crate::billing::{self, Books, BooksStop, Entered, HandOff, MailId, Step, Work};
+use crate::billing::{Books, BooksStop, Entered, HandOff, Known, MailId, Step, Work};
 use crate::kernel::errand::{Outcome, Ticket};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
@@ -20,15 +20,16 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Change, Entry, Event, Scope};
 use crate::push::cycle::next_cycle;
+use crate::push::headcount::Counted;
 use crate::push::operate::OperationError;
 use crate::push::owner::{OwnerWish, decide_owner, may_deactivate};
-use crate::push::plan::{CustomerWish, LivePlan, PlanChange};
+use crate::push::plan::{Account, CustomerWish, LivePlan, PlanChange, PlanError};
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::refusal::Refusal;
-use crate::push::registration::{Audit, Registered, State};
+use crate::push::registration::{Registered, State};
 use crate::push::store::{self, plans, realms};
-use crate::push::tier::{PlanType, Schedule, Status};
+use crate::push::tier::{PlanType, Schedule, Status, Tier};
 use crate::push::uuid::Uuid;
 use crate::push::wire::service::NameKind;
 
@@ -134,6 +135,14 @@ fn sponsorship_words(wanted: &Sponsorship) -> String {
     )
 }
 
+/// That a number of licenses suffices for the tier and for the people there are, as far as they are known.
+fn check_licenses(account: &Account, wanted: &Upgrade) -> Result<(), BooksStop> {
+    let Some((licenses, tier)) = wanted.licenses.zip(Tier::parse(u64::from(wanted.tier))) else { return Ok(()) };
+    let people = if let Counted::People(people) = account.people { people.billed() } else { 0 };
+    let least = account.customer.clone().unwrap_or_default().licenses_min(tier).max(people);
+    if licenses >= least { Ok(()) } else { Err(BooksStop::Refused(PlanError::TooFewLicenses { least }.sentence())) }
+}
+
 /// What an operator reads of a plan that is asked for.
 fn upgrade_words(wanted: &Upgrade) -> String {
     let licenses =
@@ -182,13 +191,23 @@ impl Books for ServerBooks<'_> {
     }
 
     fn invoices(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Invoice>, Fault> {
-        let rows = plans::load_invoices(sql, key_of(subject), 0, INVOICES_SHOWN)?;
+        let rows = plans::load_newest_invoices(sql, key_of(subject), INVOICES_SHOWN)?;
         let shown = |row: plans::InvoiceRow| Invoice {
+            number: u64::try_from(row.invoice_id).unwrap_or(0),
             made_at: row.created_at,
+            kind: String::from("Billing period"),
             what: plan_name(u32::try_from(row.tier).unwrap_or(0)).to_owned(),
+            period_start: row.invoice.period_start,
+            period_end: row.invoice.period_end,
+            licenses: row.invoice.licenses,
             amount: row.invoice.amount,
+            discount: row.invoice.discount,
         };
-        Ok(rows.into_iter().rev().map(shown).collect())
+        Ok(rows.into_iter().map(shown).collect())
+    }
+
+    fn requests(&self, sql: &dyn Sql, subject: &Subject) -> Result<Vec<Asked>, Fault> {
+        asked::requests(sql, key_of(subject))
     }
 
     fn adopt(&self, sql: &dyn Sql, now: Timestamp, realm: &Uuid, _: Adoption) -> Entered {
@@ -202,6 +221,7 @@ impl Books for ServerBooks<'_> {
         let mut batch = Vec::new();
         let scope = Self::scope(sql, &owner.subject)?;
         let actor = Actor::Owner(owner.email.clone());
+        asked::check_pace(sql, key_of(&owner.subject), now)?;
         match request {
             Request::Change(change) => {
                 let account = accounts::load(sql, now, scope)?;
@@ -221,6 +241,7 @@ impl Books for ServerBooks<'_> {
                 if live.is_some_and(|live| live.plan.tier.is_paid()) {
                     return Err(BooksStop::Refused(String::from("You have a paid plan already")));
                 }
+                check_licenses(&accounts::load(sql, now, scope.clone())?, wanted)?;
                 let change = Change::Reason(upgrade_words(wanted));
                 batch.push(note(&Entry { scope, event: Event::CustomerChanged, change }, &actor, now));
             }
@@ -229,48 +250,51 @@ impl Books for ServerBooks<'_> {
         Ok(batch)
     }
 
-    fn deactivate(&self, sql: &dyn Sql, now: Timestamp, _: &BillingUser) -> Entered {
+    fn deactivate(&self, sql: &dyn Sql, now: Timestamp, owner: &BillingUser) -> Entered {
         let live = plans::load_all_live(sql)?;
         if !may_deactivate(live.iter().map(|(_, live)| &live.plan)) {
             return Err(BooksStop::Refused(String::from("server deactivation with existing plan")));
         }
         self.mark(Mark::Left);
-        Ok(vec![store::server::note(Audit::Deactivated, now)])
+        let entry = Entry::plain(Scope::Server, Event::Deactivated);
+        Ok(vec![note(&entry, &Actor::Owner(owner.email.clone()), now)])
     }
 }
 
 impl RemoteServer {
     /// A call that the desk answers.
-    pub(super) fn at_desk(&mut self, turn: &mut Turn<'_>, call: &Call, permit: Permit) -> Result<Done, Halt> {
+    pub(super) fn at_desk(&mut self, turn: &mut Turn<'_>, call: &Call, known: &Known) -> Result<Done, Halt> {
         let books = ServerBooks { server: self.server.as_ref(), marks: RefCell::default() };
-        match self.desk.call(turn, &books, call, permit)? {
+        match self.desk.call(turn, &books, call, known)? {
             Step::Done(reply, work) => {
                 let marks = books.marks.into_inner();
                 self.enter(turn, work, marks)?;
                 Ok(Done::Reply(reply))
             }
-            Step::Ask(_) if self.under_way.len() >= PENDING_MAX => Err(Refusal::Busy.into()),
-            Step::Ask(errand) => {
+            Step::Ask(..) if self.under_way.len() >= PENDING_MAX => Err(Refusal::Busy.into()),
+            Step::Ask(errand, known) => {
                 let ticket = self.ticket();
                 turn.ask(ticket, errand);
-                self.under_way.insert(ticket, UnderWay::AtDesk(Box::new(call.clone())));
+                self.under_way.insert(ticket, UnderWay::AtDesk(Box::new((call.clone(), known))));
                 Ok(Done::Underway(ticket))
             }
         }
     }
 
-    /// The counter of letters has answered.
+    /// Whoever the desk asked has answered. It may ask more.
     pub(super) fn desk_told(
         &mut self,
         turn: &mut Turn<'_>,
         ticket: Ticket,
-        call: &Call,
+        (call, known): (Call, Known),
         outcome: &Outcome,
     ) -> Result<(), Fault> {
-        match self.at_desk(turn, call, billing::permit(outcome)) {
+        let call = &call;
+        match self.at_desk(turn, call, &known.told(outcome)) {
             Ok(Done::Reply(reply)) => turn.answer(ticket, reply),
+            Ok(Done::Underway(later)) => self.rename(turn, later, ticket),
             Err(Halt::Fault(fault)) => return Err(fault),
-            Ok(Done::Underway(_)) | Err(Halt::Refused(_) | Halt::Need(_)) => {
+            Err(Halt::Refused(_) | Halt::Need(_)) => {
                 turn.answer(ticket, super::refuse(call, &Refusal::Busy));
             }
         }

@@ -21,10 +21,11 @@ pub const BASE_URL: &str = "https://api.push.apple.com";
 pub const PAYLOAD_BYTES_MAX: usize = 4096;
 
 /// How long a provider token is used. Apple refuses one that is older than an hour, and a new one sooner than 20 minutes
-/// after the last.
-pub const TOKEN_TTL_MS: u64 = 50 * 60_000;
+/// after the last. Every object counts the same periods from the epoch, and the same claims have the same signature
+/// (RFC 6979), so that Apple sees one token of ours however many objects send.
+pub const TOKEN_PERIOD_MS: u64 = 40 * 60_000;
 
-/// How soon after the last a new provider token is made, whatever Apple says of the last.
+/// How soon after it was made a token of an object's own gives way to another one, whatever Apple says of it.
 pub const TOKEN_AGE_MS_MIN: u64 = 20 * 60_000;
 
 /// How long Apple keeps a notification of the legacy path for a phone that sleeps.
@@ -35,8 +36,19 @@ pub const LEGACY_TTL_MS: u64 = 24 * 3_600_000;
 pub struct ProviderToken {
     /// The JWT.
     pub jwt: Secret,
-    /// When it was made.
+    /// When it says that it was made.
     pub issued: Timestamp,
+    /// Who else has it.
+    pub holder: Holder,
+}
+
+/// Who has a provider token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Every object, for a period.
+    All,
+    /// One object, after Apple has refused the common one.
+    One,
 }
 
 /// One notification, for any number of devices.
@@ -147,13 +159,13 @@ impl ProviderToken {
     /// Whether it is still used.
     #[must_use]
     pub fn is_usable(&self, now: Timestamp) -> bool {
-        now.since(self.issued) < TOKEN_TTL_MS
+        now.since(self.issued) < TOKEN_PERIOD_MS
     }
 
     /// Whether a new one may be made although this is still usable: what [`Verdict::Renew`] asks for.
     #[must_use]
     pub fn may_be_renewed(&self, now: Timestamp) -> bool {
-        now.since(self.issued) >= TOKEN_AGE_MS_MIN
+        self.holder == Holder::All || now.since(self.issued) >= TOKEN_AGE_MS_MIN
     }
 }
 

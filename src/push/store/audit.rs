@@ -16,6 +16,11 @@ const REALM_PAGE: &str = "SELECT * FROM (SELECT audit_id, event_time, backfilled
     FROM realm_audit WHERE realm_uuid IS NULL AND number = ?2 AND audit_id > ?3 ORDER BY audit_id LIMIT ?4) \
     ORDER BY audit_id LIMIT ?4";
 
+const NEWEST_OF_SERVER: &str = "SELECT audit_id, event_time, 0, event_type, extra, actor, NULL, NULL \
+    FROM server_audit ORDER BY audit_id DESC LIMIT ?1";
+const NEWEST_OF_REALM: &str = "SELECT audit_id, event_time, backfilled, event_type, extra, actor, remote_id, number \
+    FROM realm_audit WHERE realm_uuid = ?1 ORDER BY audit_id DESC LIMIT ?2";
+
 /// An entry as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::push) struct AuditLine {
@@ -74,6 +79,16 @@ pub(in crate::push) fn load_realm_page(
 ) -> Result<Vec<AuditLine>, Fault> {
     let params = vec![uuid.into(), number.into(), after.into(), limit.into()];
     sql.read(Statement::new(REALM_PAGE, params))?.iter().map(line).collect()
+}
+
+/// The newest entries of ours about an account, newest first. The key is its organization's uuid, or empty for the server.
+pub(in crate::push) fn load_newest(sql: &dyn Sql, key: &str, limit: u64) -> Result<Vec<AuditLine>, Fault> {
+    let statement = if key.is_empty() {
+        Statement::new(NEWEST_OF_SERVER, vec![limit.into()])
+    } else {
+        Statement::new(NEWEST_OF_REALM, vec![key.into(), limit.into()])
+    };
+    sql.read(statement)?.iter().map(line).collect()
 }
 
 fn line(row: &Row) -> Result<AuditLine, Fault> {

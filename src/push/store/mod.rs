@@ -13,6 +13,7 @@ pub(super) mod realms;
 pub(super) mod relocation;
 pub(super) mod sealed;
 pub(super) mod server;
+pub(super) mod sweep;
 pub mod uploads;
 
 use crate::kernel::fault::Fault;

@@ -59,6 +59,9 @@ const ADD_INVOICE: &str = "INSERT INTO invoice (realm_uuid, plan_id, tier, creat
 const INVOICES: &str = "SELECT invoice_id, realm_uuid, tier, created_at, period_start, period_end, licenses, amount, \
     discount FROM invoice WHERE realm_uuid = ?1 AND invoice_id > ?2 ORDER BY invoice_id LIMIT ?3";
 
+const NEWEST_INVOICES: &str = "SELECT invoice_id, realm_uuid, tier, created_at, period_start, period_end, licenses, \
+    amount, discount FROM invoice WHERE realm_uuid = ?1 ORDER BY invoice_id DESC LIMIT ?2";
+
 /// An invoice as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::push) struct InvoiceRow {
@@ -282,20 +285,26 @@ pub(in crate::push) fn load_invoices(
     after: i64,
     limit: u64,
 ) -> Result<Vec<InvoiceRow>, Fault> {
-    let parse = |row: &Row| {
-        Ok(InvoiceRow {
-            invoice_id: row.integer(0)?,
-            realm_uuid: row.text(1)?.to_owned(),
-            tier: row.unsigned(2)?,
-            created_at: row.time(3)?,
-            invoice: Invoice {
-                period_start: row.time(4)?,
-                period_end: row.time(5)?,
-                licenses: row.unsigned(6)?,
-                amount: row.unsigned(7)?,
-                discount: row.unsigned(8)?,
-            },
-        })
-    };
-    sql.read(Statement::new(INVOICES, vec![key.into(), after.into(), limit.into()]))?.iter().map(parse).collect()
+    sql.read(Statement::new(INVOICES, vec![key.into(), after.into(), limit.into()]))?.iter().map(invoice).collect()
+}
+
+/// An account's newest invoices, newest first.
+pub(in crate::push) fn load_newest_invoices(sql: &dyn Sql, key: &str, limit: u64) -> Result<Vec<InvoiceRow>, Fault> {
+    sql.read(Statement::new(NEWEST_INVOICES, vec![key.into(), limit.into()]))?.iter().map(invoice).collect()
+}
+
+fn invoice(row: &Row) -> Result<InvoiceRow, Fault> {
+    Ok(InvoiceRow {
+        invoice_id: row.integer(0)?,
+        realm_uuid: row.text(1)?.to_owned(),
+        tier: row.unsigned(2)?,
+        created_at: row.time(3)?,
+        invoice: Invoice {
+            period_start: row.time(4)?,
+            period_end: row.time(5)?,
+            licenses: row.unsigned(6)?,
+            amount: row.unsigned(7)?,
+            discount: row.unsigned(8)?,
+        },
+    })
 }

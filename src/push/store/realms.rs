@@ -9,17 +9,17 @@ use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
 
 const COLUMNS: &str = "SELECT realm_id, uuid, number, profile, host, name, locally_deleted, plan_type, \
-    registration_deactivated, date_created, created_at, last_updated, last_request_at, owner_secret FROM realm \
-    WHERE realm_id > ?1 ORDER BY realm_id LIMIT ?2";
+    registration_deactivated, date_created, created_at, last_updated, last_request_at, owner_secret, lost_at \
+    FROM realm WHERE realm_id > ?1 ORDER BY realm_id LIMIT ?2";
 const BY_UUID: &str = "SELECT realm_id, uuid, number, profile, host, name, locally_deleted, plan_type, \
-    registration_deactivated, date_created, created_at, last_updated, last_request_at, owner_secret FROM realm \
-    WHERE uuid = ?1";
+    registration_deactivated, date_created, created_at, last_updated, last_request_at, owner_secret, lost_at \
+    FROM realm WHERE uuid = ?1";
 const ADD: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, number, profile, \
     date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)";
 const ADOPT: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, profile, \
     date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, nullif(?6, ''), ?7)";
 const UPDATE: &str = "UPDATE realm SET number = ?2, profile = ?3, host = ?4, name = ?5, locally_deleted = ?6, \
-    last_updated = ?7 WHERE realm_id = ?1";
+    last_updated = ?7, lost_at = CASE ?6 WHEN 1 THEN ?7 ELSE lost_at END WHERE realm_id = ?1";
 const SET_PLAN_TYPE: &str = "UPDATE realm SET plan_type = ?2, last_updated = ?3 WHERE uuid = ?1";
 const SET_SERVER_PLAN_TYPE: &str = "UPDATE server SET plan_type = ?1, last_updated = ?2 WHERE id = 1";
 const SERVER_PLAN_TYPE: &str = "SELECT plan_type FROM server WHERE id = 1";
@@ -44,6 +44,8 @@ pub(in crate::push) struct RealmRow {
     pub name: String,
     /// Whether it is missing from what its server reports.
     pub locally_deleted: bool,
+    /// When it was last found missing.
+    pub lost_at: Option<Timestamp>,
     /// What it may use.
     pub plan_type: PlanType,
     /// The operator's own switch.
@@ -102,6 +104,7 @@ fn parse(row: &Row) -> Result<RealmRow, Fault> {
         host: row.text(4)?.to_owned(),
         name: row.text(5)?.to_owned(),
         locally_deleted: row.unsigned(6)? == 1,
+        lost_at: time(14)?,
         plan_type: PlanType::parse(row.unsigned(7)?).ok_or_else(|| corrupt("plan type"))?,
         registration_deactivated: row.unsigned(8)? == 1,
         date_created: time(9)?,

@@ -15,7 +15,8 @@ pub(in crate::push) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "usage", sql: include_str!("../../../migrations/remote_server/0002_usage.sql") },
     Migration { version: 3, name: "plans", sql: include_str!("../../../migrations/remote_server/0003_plans.sql") },
     Migration { version: 4, name: "billing", sql: crate::billing::SCHEMA },
-    Migration { version: 5, name: "moves", sql: include_str!("../../../migrations/remote_server/0004_moves.sql") },
+    Migration { version: 5, name: "uploads", sql: include_str!("../../../migrations/remote_server/0004_uploads.sql") },
+    Migration { version: 6, name: "moves", sql: include_str!("../../../migrations/remote_server/0005_moves.sql") },
 ];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \

@@ -8,28 +8,29 @@ use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
 use crate::push::count::Property;
 use crate::push::headcount::{Headcount, Newest, Noted, Workplace};
+use crate::push::retention::aged_from;
 use crate::push::upload::{About, AuditRow, CountRow, Extra, Marks, Table};
 
 /// A JSON parameter is cut at this length: the platform takes 2 MB. Units: bytes.
 const PARAMETER_BYTES: usize = 512 * 1024;
-
-/// Organizations whose people are counted; numbers beyond are not ours to trust.
-pub const HEADCOUNTS_MAX: usize = 10_000;
 
 const MARKS: &str = "SELECT table_name, last_id FROM upload_mark";
 const PUT_MARK: &str = "INSERT INTO upload_mark (table_name, last_id, offered, stored, removed) VALUES (?1, ?2, ?3, 0, 0) \
     ON CONFLICT (table_name) DO UPDATE SET last_id = excluded.last_id, offered = offered + excluded.offered";
 const COUNT_STORED: &str = "UPDATE upload_mark SET stored = stored + changes() WHERE table_name = ?1";
 const COUNT_REMOVED: &str = "UPDATE upload_mark SET removed = removed + changes() WHERE table_name = ?1";
-const LEDGER: &str = "SELECT offered, stored, removed FROM upload_mark WHERE table_name = ?1";
+const COUNT_EXTRA: &str = "UPDATE upload_mark SET extra_bytes = extra_bytes + (SELECT ifnull(sum(length(CAST(extra AS BLOB))), 0) \
+    FROM realm_audit WHERE remote_id >= ?2) WHERE table_name = ?1";
+const LEDGER: &str = "SELECT offered, stored, removed, extra_bytes FROM upload_mark WHERE table_name = ?1";
 
-const PUT_REALM_COUNTS: &str = "INSERT OR IGNORE INTO realm_count (remote_id, number, property, end_time, subgroup, value) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)";
-const PUT_INSTALLATION_COUNTS: &str = "INSERT OR IGNORE INTO installation_count (remote_id, property, end_time, subgroup, value) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)";
+const PUT_REALM_COUNTS: &str = "INSERT OR IGNORE INTO realm_count (remote_id, number, property, end_time, subgroup, value, \
+    aged_from) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+    FROM json_each(?1)";
+const PUT_INSTALLATION_COUNTS: &str = "INSERT OR IGNORE INTO installation_count (remote_id, property, end_time, subgroup, value, \
+    aged_from) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)";
 const PUT_AUDIT_ROWS: &str = "INSERT OR IGNORE INTO realm_audit \
-    (remote_id, number, event_time, backfilled, event_type, extra, actor) \
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, 'server' FROM json_each(?1)";
+    (remote_id, number, event_time, backfilled, event_type, extra, aged_from, actor) SELECT value ->> 0, value ->> 1, \
+    value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, 'server' FROM json_each(?1)";
 
 const HEADCOUNTS: &str = "SELECT number, is_future, remote_id, event_time, non_guests, guests, workplace_users, \
     workplace_others FROM headcount";
@@ -42,9 +43,10 @@ const REMOVE_FUTURE: &str = "DELETE FROM headcount WHERE number = ?1 AND is_futu
 const PUT_ABOUT: &str =
     "UPDATE server SET last_version = ?1, last_merge_base = ?2, last_feature_level = ?3 WHERE id = 1";
 const ABOUT: &str = "SELECT last_version, last_merge_base, last_feature_level FROM server WHERE id = 1";
-const UPLOADS: &str = "SELECT last_audit_update, empty_realms_since, rows_free_at_us FROM server WHERE id = 1";
-const PUT_UPLOADS: &str =
-    "UPDATE server SET last_audit_update = ?1, empty_realms_since = ?2, rows_free_at_us = ?3 WHERE id = 1";
+const UPLOADS: &str =
+    "SELECT last_audit_update, empty_realms_since, rows_free_at_us, entry_bytes FROM server WHERE id = 1";
+const PUT_UPLOADS: &str = "UPDATE server SET last_audit_update = ?1, empty_realms_since = ?2, rows_free_at_us = ?3, entry_bytes = ?4 \
+    WHERE id = 1";
 
 /// When things were uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +57,8 @@ pub struct Uploads {
     pub empty_realms_since: Option<Timestamp>,
     /// Quota state of rows.
     pub rows_free_at_us: u64,
+    /// What our own entries take that uploads have caused. Units: bytes.
+    pub entry_bytes: u64,
 }
 
 /// How many rows of a table there were and are.
@@ -66,6 +70,8 @@ pub struct Kept {
     pub stored: u64,
     /// Rows that have been removed since.
     pub removed: u64,
+    /// What `extra_data` takes in those that are left. Units: bytes.
+    pub extra_bytes: u64,
 }
 
 /// The high-water marks.
@@ -86,7 +92,14 @@ pub fn load_marks(sql: &dyn Sql) -> Result<Marks, Fault> {
 /// How many rows of a table are kept.
 pub fn load_kept(sql: &dyn Sql, table: Table) -> Result<Kept, Fault> {
     let rows = sql.read(Statement::new(LEDGER, vec![table.word().into()]))?;
-    let kept = |row: &Row| Ok(Kept { offered: row.unsigned(0)?, stored: row.unsigned(1)?, removed: row.unsigned(2)? });
+    let kept = |row: &Row| {
+        Ok(Kept {
+            offered: row.unsigned(0)?,
+            stored: row.unsigned(1)?,
+            removed: row.unsigned(2)?,
+            extra_bytes: row.unsigned(3)?,
+        })
+    };
     rows.first().map_or(Ok(Kept::default()), kept)
 }
 
@@ -99,7 +112,7 @@ pub fn count_removed(table: Table) -> Statement {
 /// Keeps rows of statistics and the table's new mark.
 ///
 /// Errors: as [`to_json`].
-pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64) -> Result<Vec<Statement>, Fault> {
+pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64, now: Timestamp) -> Result<Vec<Statement>, Fault> {
     let kept: Vec<(&CountRow, &'static str)> = rows
         .iter()
         .filter_map(|row| match row.property {
@@ -110,13 +123,15 @@ pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64) -> Result<Vec<S
     let (sql, texts) = match table {
         Table::RealmCounts => {
             let line = |(row, name): &(&CountRow, &'static str)| {
-                to_json(&(row.remote_id, row.realm, name, row.end_time, &row.subgroup, row.value))
+                let aged = aged_from(row.end_time, now);
+                to_json(&(row.remote_id, row.realm, name, row.end_time, &row.subgroup, row.value, aged))
             };
             (PUT_REALM_COUNTS, parameters(kept.iter().map(line))?)
         }
         Table::InstallationCounts | Table::AuditRows => {
             let line = |(row, name): &(&CountRow, &'static str)| {
-                to_json(&(row.remote_id, name, row.end_time, &row.subgroup, row.value))
+                let aged = aged_from(row.end_time, now);
+                to_json(&(row.remote_id, name, row.end_time, &row.subgroup, row.value, aged))
             };
             (PUT_INSTALLATION_COUNTS, parameters(kept.iter().map(line))?)
         }
@@ -127,16 +142,22 @@ pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64) -> Result<Vec<S
 /// Keeps audit rows and the table's new mark.
 ///
 /// Errors: as [`to_json`].
-pub fn put_audit_rows(rows: &[AuditRow], last_id: i64) -> Result<Vec<Statement>, Fault> {
+pub fn put_audit_rows(rows: &[AuditRow], last_id: i64, now: Timestamp) -> Result<Vec<Statement>, Fault> {
     let line = |row: &AuditRow| {
         let extra = match &row.extra {
             Extra::Object { text, .. } => text.as_str(),
             Extra::Malformed => "{}",
         };
-        to_json(&(row.remote_id, row.realm, row.event_time, u8::from(row.backfilled), row.event_type, extra))
+        let (backfilled, aged) = (u8::from(row.backfilled), aged_from(row.event_time, now));
+        to_json(&(row.remote_id, row.realm, row.event_time, backfilled, row.event_type, extra, aged))
     };
     let texts = parameters(rows.iter().map(line))?;
-    Ok(put_rows(Table::AuditRows, PUT_AUDIT_ROWS, texts, rows.len(), last_id))
+    let mut batch = put_rows(Table::AuditRows, PUT_AUDIT_ROWS, texts, rows.len(), last_id);
+    // Ids rise from upload to upload, so the new rows are those from the first one on.
+    if let Some(first) = rows.first() {
+        batch.push(Statement::new(COUNT_EXTRA, vec![Table::AuditRows.word().into(), first.remote_id.into()]));
+    }
+    Ok(batch)
 }
 
 fn put_rows(table: Table, sql: &'static str, texts: Vec<String>, offered: usize, last_id: i64) -> Vec<Statement> {
@@ -251,13 +272,18 @@ pub fn load_uploads(sql: &dyn Sql) -> Result<Uploads, Fault> {
         last_audit_update: row.unsigned_or_null(0)?.map(Timestamp::from_millis),
         empty_realms_since: row.unsigned_or_null(1)?.map(Timestamp::from_millis),
         rows_free_at_us: row.unsigned(2)?,
+        entry_bytes: row.unsigned(3)?,
     })
 }
 
 /// Keeps when things were uploaded.
 #[must_use]
 pub fn put_uploads(uploads: &Uploads) -> Statement {
-    let params =
-        vec![uploads.last_audit_update.into(), uploads.empty_realms_since.into(), uploads.rows_free_at_us.into()];
+    let params = vec![
+        uploads.last_audit_update.into(),
+        uploads.empty_realms_since.into(),
+        uploads.rows_free_at_us.into(),
+        uploads.entry_bytes.into(),
+    ];
     Statement::new(PUT_UPLOADS, params)
 }

@@ -11,6 +11,9 @@ use crate::push::audit::{Change, EXTRA_BYTES_MAX, Flag, Note};
 use crate::push::headcount::{Headcount, Workplace};
 use crate::push::upload::Extra;
 
+/// Role counts, the old value, the new one.
+const KNOWN: [&str; 3] = ["10", "1", "2"];
+
 #[derive(Deserialize)]
 struct Roles {
     #[serde(rename = "10")]
@@ -39,22 +42,40 @@ struct Humans {
     non_workplace_users: Option<u64>,
 }
 
-/// Reads `extra_data`. An object without role counts tells of nobody, which is not the same as telling of none.
+/// Reads `extra_data`. An object without role counts tells of nobody, which is not the same as telling of none. None is too
+/// long: a client would send it again for ever.
 #[must_use]
 pub fn parse_extra(text: &str) -> Extra {
-    let is_object = text.trim_start().starts_with('{') && text.len() <= EXTRA_BYTES_MAX;
-    if !is_object {
+    if !text.trim_start().starts_with('{') {
         return Extra::Malformed;
     }
+    let kept = || if text.len() <= EXTRA_BYTES_MAX { text.to_owned() } else { essence(text) };
     if text.len() > 2
         && let Ok(roles) = serde_json::from_str::<Roles>(text)
     {
-        return Extra::Object { text: text.to_owned(), people: Some(people(&roles.counts.humans)) };
+        return Extra::Object { text: kept(), people: Some(people(&roles.counts.humans)) };
     }
     match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Extra::Object { text: text.to_owned(), people: None },
+        Ok(_) => Extra::Object { text: kept(), people: None },
         Err(_) => Extra::Malformed,
     }
+}
+
+/// What the dialect knows of a long object: role counts, old and new value, as far as they fit.
+fn essence(text: &str) -> String {
+    let members: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+    let mut kept = Map::new();
+    // The braces, and for each member its quotes, colon and comma.
+    let mut room = EXTRA_BYTES_MAX.saturating_sub(2);
+    for key in KNOWN {
+        let Some(value) = members.get(key) else { continue };
+        let length = value.to_string().len() + key.len() + 4;
+        if length <= room {
+            room -= length;
+            kept.insert(key.to_owned(), value.clone());
+        }
+    }
+    Value::Object(kept).to_string()
 }
 
 fn people(humans: &Humans) -> Headcount {
@@ -130,10 +151,29 @@ mod tests {
         for text in ["{}", r#"{"1":400,"2":600}"#, r#"{"10":null}"#, r#"{"10":{"11":{"400":"x"}}}"#] {
             assert_eq!(people(text), None, "{text}");
         }
-        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(EXTRA_BYTES_MAX));
-        for text in ["", "[]", "5", "null", "{", "{\"a\":}", &long] {
+        for text in ["", "[]", "5", "null", "{", "{\"a\":}"] {
             assert_eq!(parse_extra(text), Extra::Malformed);
         }
+    }
+
+    #[test]
+    fn of_a_long_object_only_what_the_dialect_knows_is_kept_and_none_is_too_long() {
+        let padding = "x".repeat(EXTRA_BYTES_MAX);
+        let kept = |text: &str| match parse_extra(text) {
+            Extra::Object { text, people } => (text, people.map(|people| people.billed())),
+            Extra::Malformed => panic!("refused"),
+        };
+        let roles = r#""10":{"11":{"400":7}}"#;
+        let short = format!(r#"{{"a":"{}",{roles}}}"#, "x".repeat(EXTRA_BYTES_MAX - roles.len() - 9));
+        assert_eq!(short.len(), EXTRA_BYTES_MAX);
+        assert_eq!(kept(&short), (short.clone(), Some(7)));
+        let long = format!(r#"{{"a":"{padding}","2":600,"1":400,{roles}}}"#);
+        assert_eq!(kept(&long), (String::from(r#"{"1":400,"10":{"11":{"400":7}},"2":600}"#), Some(7)));
+        let long = format!(r#"{{"1":"{padding}","2":600,{roles}}}"#);
+        assert_eq!(kept(&long), (String::from(r#"{"10":{"11":{"400":7}},"2":600}"#), Some(7)));
+        let long = format!(r#"{{"10":{{"11":{{"400":7}},"12":"{padding}"}}}}"#);
+        assert_eq!(kept(&long), (String::from("{}"), Some(7)), "they are counted all the same");
+        assert_eq!(kept(&format!(r#"{{"a":"{padding}"}}"#)), (String::from("{}"), None));
     }
 
     #[test]

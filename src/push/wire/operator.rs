@@ -398,6 +398,8 @@ pub fn parse_owner(body: &[u8]) -> Result<OwnerWish, OperationError> {
 pub struct BillingMessage {
     /// Its name: the same one counts once.
     pub event: String,
+    /// The server that it is about, so that a message for one is none for another.
+    pub server: Uuid,
     /// The organization; nothing for the server itself.
     pub realm: Option<Uuid>,
     /// What is wished.
@@ -408,6 +410,7 @@ pub struct BillingMessage {
 #[serde(deny_unknown_fields)]
 struct BillingBody {
     event: String,
+    server: String,
     realm: Option<String>,
     change: ChangeBody,
 }
@@ -421,7 +424,8 @@ pub fn parse_billing(body: &[u8]) -> Result<BillingMessage, OperationError> {
         return Err(not_allowed("event"));
     }
     let realm = body.realm.map(|text| Uuid::parse(&text).ok_or_else(|| not_allowed("realm"))).transpose()?;
-    Ok(BillingMessage { event: body.event, realm, change: change(body.change)? })
+    let server = Uuid::parse(&body.server).ok_or_else(|| not_allowed("server"))?;
+    Ok(BillingMessage { event: body.event, server, realm, change: change(body.change)? })
 }
 
 /// A time as it is shown.

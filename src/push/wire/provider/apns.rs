@@ -9,18 +9,24 @@ use crate::kernel::errand::{Fetch, Outcome};
 use crate::kernel::secret::Secret;
 use crate::kernel::time::Timestamp;
 use crate::push::provider::Verdict;
-use crate::push::provider::apns::{Answer, Gateway, LEGACY_TTL_MS, Notice, ProviderToken, PushType, Signer, judge};
+use crate::push::provider::apns::{
+    Answer, Gateway, Holder, LEGACY_TTL_MS, Notice, ProviderToken, PushType, Signer, TOKEN_PERIOD_MS, judge,
+};
 use crate::push::provider::legacy::LegacyError;
 
 /// The header that opens a relay; `Authorization` is Apple's.
 pub const RELAY_HEADER: &str = "relay-authorization";
 
-/// A new provider token.
+/// The provider token of every object at `now`, or a new one for the object that asks.
 #[must_use]
-pub fn provider_token(signer: &Signer, now: Timestamp) -> ProviderToken {
+pub fn provider_token(signer: &Signer, holder: Holder, now: Timestamp) -> ProviderToken {
+    let issued = match holder {
+        Holder::All => now.minus(now.as_millis() % TOKEN_PERIOD_MS),
+        Holder::One => now,
+    };
     let header = json!({ "alg": "ES256", "kid": signer.key_id });
-    let claims = json!({ "iss": signer.team_id, "iat": now.as_millis() / 1000 });
-    ProviderToken { jwt: Secret::new(super::es256_jwt(&header, &claims, &signer.key)), issued: now }
+    let claims = json!({ "iss": signer.team_id, "iat": issued.as_millis() / 1000 });
+    ProviderToken { jwt: Secret::new(super::es256_jwt(&header, &claims, &signer.key)), issued, holder }
 }
 
 /// A notification of the legacy path, from a client's `apns_payload`: what stands under `custom` comes to the top, and

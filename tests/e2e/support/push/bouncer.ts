@@ -18,17 +18,21 @@ export const OLD_PLAN = "Your plan doesn't allow sending push notifications.";
 export const FOREIGN_REALM =
   'Your organization is registered to a different Zulip server. Please contact Zulip support for assistance in resolving this issue.';
 
-/** The service's own configuration, except that it may reach this machine: the fakes are here. */
-function nearbyConfig(): string {
+/** The service's own configuration, except that it may reach this machine: the fakes are here. A clock of ours goes in front. */
+function nearbyConfig(clock: 'real' | 'ours'): string {
   const text = readFileSync(join(ROOT, 'workerd.capnp'), 'utf8');
-  const near = text.replace('allow = ["public"]', 'allow = ["public", "private"]').replaceAll('embed "build/', 'embed "');
-  assert.ok(near.includes('"private"') && !near.includes('embed "build/'), 'workerd.capnp is not as it was');
+  const plain = text.replace('allow = ["public"]', 'allow = ["public", "private"]').replaceAll('embed "build/', 'embed "');
+  assert.ok(plain.includes('"private"') && !plain.includes('embed "build/'), 'workerd.capnp is not as it was');
+  const first = '(name = "worker.mjs",';
+  const near = clock === 'real' ? plain : plain.replace(first, `(name = "clock.mjs", esModule = embed "../tests/e2e/support/push/clock.mjs"),\n    ${first}`);
+  assert.ok(clock === 'real' || near.includes('clock.mjs'), 'workerd.capnp is not as it was');
   mkdirSync(join(ROOT, 'build'), { recursive: true });
   // Test files run side by side: the file appears whole or not at all.
   const own = join(ROOT, 'build', `near-${process.pid}.capnp.new`);
   writeFileSync(own, near);
-  renameSync(own, join(ROOT, 'build', 'near.capnp'));
-  return 'build/near.capnp';
+  const name = clock === 'real' ? 'near.capnp' : 'near-clock.capnp';
+  renameSync(own, join(ROOT, 'build', name));
+  return `build/${name}`;
 }
 
 export class Bouncer {
@@ -48,7 +52,7 @@ export class Bouncer {
   }
 
   /** A setting of '' is left out, so that the service is without it. */
-  static async start(more: Settings = {}): Promise<Bouncer> {
+  static async start(more: Settings = {}, clock: 'real' | 'ours' = 'real'): Promise<Bouncer> {
     const [fcm, apns, dns, keys] = [await Fcm.start(), await Apns.start(), await Dns.start(), registrationKeys()];
     dns.set('MX', 'zulip.test', '10 mail.zulip.test.');
     const settings: Settings = {
@@ -64,7 +68,7 @@ export class Bouncer {
       ...more,
     };
     const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ''));
-    const service = await Service.start(given, nearbyConfig());
+    const service = await Service.start(given, nearbyConfig(clock));
     return new Bouncer(service, fcm, apns, dns, keys);
   }
 
@@ -85,6 +89,11 @@ export class Bouncer {
   async stop(): Promise<void> {
     await this.service.stop();
     await Promise.all([this.fcm, this.apns, this.dns, ...this.hosts].map((fake) => fake.close()));
+  }
+
+  /** Puts the service's clock so far ahead of ours; only where it was started so. */
+  async ahead(ms: number): Promise<void> {
+    assert.equal((await this.service.get(`/clock?ahead=${ms}`)).text, String(ms));
   }
 
   /** A self-hosted server's own web server, on a hostname of its own. */
@@ -120,8 +129,8 @@ export async function report(server: RemoteServer, realms: Realm[]): Promise<voi
   assert.equal(answer.status, 200, answer.text);
 }
 
-export async function withBouncer(settings: Settings, run: (bouncer: Bouncer) => Promise<void>): Promise<void> {
-  const bouncer = await Bouncer.start(settings);
+export async function withBouncer(settings: Settings, run: (bouncer: Bouncer) => Promise<void>, clock: 'real' | 'ours' = 'real'): Promise<void> {
+  const bouncer = await Bouncer.start(settings, clock);
   try {
     await run(bouncer);
   } catch (error) {
