@@ -26,7 +26,8 @@ use crate::push::store::realms::{ProfileText, RealmRow};
 use crate::push::store::uploads::Uploads;
 use crate::push::store::{self, plans, realms, uploads};
 use crate::push::upload::{
-    Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows, count_people,
+    AuditRow, Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows,
+    count_people,
 };
 use crate::push::wire::audit::encode_change;
 use crate::push::wire::realm_report::{encode_profile, parse_profile};
@@ -91,22 +92,7 @@ impl RemoteServer {
         let mut after = Uploads { rows_free_at_us: allowance.free_at_us, entry_bytes, ..known_uploads };
         if let Some(rows) = &upload.audit_rows {
             after.last_audit_update = Some(now);
-            let mut known = uploads::load_headcounts(turn.sql)?;
-            let tracked: BTreeSet<i64> = known.keys().copied().collect();
-            let (people, told) = count_people(now, known.clone(), rows);
-            let mut room = self.limits.headcounts.saturating_sub(tracked.len());
-            for (number, newest) in &people {
-                let is_new = !tracked.contains(number);
-                if is_new && room == 0 {
-                    continue;
-                }
-                room -= usize::from(is_new);
-                known.insert(*number, *newest);
-                batch.extend(uploads::put_headcount(*number, newest));
-            }
-            if !people.is_empty() {
-                batch.push(store::people::put(&Total::of(&known, now)));
-            }
+            let told = self.put_people(turn.sql, now, rows, &mut batch)?;
             advance_ledgers(turn.sql, &told, upload.realms.as_deref(), &mut batch)?;
         }
         if let Some(plan) = &sync {
@@ -131,6 +117,33 @@ impl RemoteServer {
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;
         Ok(answer::realms(&answers, &upload.ignored))
+    }
+
+    /// What audit rows say of people, organization by organization and all together.
+    fn put_people(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        rows: &[AuditRow],
+        batch: &mut Vec<Statement>,
+    ) -> Result<Vec<Told>, Fault> {
+        let mut known = uploads::load_headcounts(sql)?;
+        let tracked: BTreeSet<i64> = known.keys().copied().collect();
+        let (people, told) = count_people(now, known.clone(), rows);
+        let mut room = self.limits.headcounts.saturating_sub(tracked.len());
+        for (number, newest) in &people {
+            let is_new = !tracked.contains(number);
+            if is_new && room == 0 {
+                continue;
+            }
+            room -= usize::from(is_new);
+            known.insert(*number, *newest);
+            batch.extend(uploads::put_headcount(*number, newest));
+        }
+        if !people.is_empty() {
+            batch.push(store::people::put(&Total::of(&known, now)));
+        }
+        Ok(told)
     }
 
     /// What the list of organizations changes, once every new name is ours.
