@@ -37,7 +37,7 @@ mod wire;
 
 pub use object::{
     Adopted, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work,
-    deactivation_link, handles, public_base, purge,
+    deactivation_link, handles, public_base, purge, purge_realm,
 };
 
 use crate::kernel::code::ErrorCode;

@@ -133,6 +133,8 @@ pub enum Operation {
     OperatorRealm,
     OperatorRealmPlan,
     OperatorRealmMove,
+    OperatorRealmDeactivate,
+    OperatorRealmReactivate,
     OperatorRealmAudit,
     OperatorRealmCounts,
     OperatorRealmInvoices,

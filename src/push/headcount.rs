@@ -127,6 +127,30 @@ pub fn of_server(realms: &BTreeMap<i64, Newest>, now: Timestamp) -> Headcount {
     known.iter().copied().reduce(Headcount::plus).unwrap_or_default()
 }
 
+/// The people of all organizations, and until when that is so if nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// The people.
+    pub people: Headcount,
+    /// When the first headcount from the future comes true.
+    pub until: Option<Timestamp>,
+}
+
+impl Total {
+    /// The people of all organizations of a server.
+    #[must_use]
+    pub fn of(realms: &BTreeMap<i64, Newest>, now: Timestamp) -> Self {
+        let future = realms.values().filter_map(|newest| newest.future).map(|future| future.event_time);
+        Self { people: of_server(realms, now), until: future.filter(|at| *at > now).min() }
+    }
+
+    /// Whether it is still so.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// The number, unless the newest upload is older than `fresh_ms` or there was none.
 #[must_use]
 pub const fn counted(people: Headcount, last_upload: Option<Timestamp>, now: Timestamp, fresh_ms: u64) -> Counted {

@@ -24,8 +24,8 @@
 //! One `RemoteServer` object per server, named by its uuid: its keys' hashes, organizations, devices, and the queue of what no
 //! provider has taken yet. Sixteen `PushDirectory` objects, sharded by the hash of kind and name ([`directory::shard`]): who
 //! holds a host name, an organization or a token's hash, and what each client network has used up. Two more objects of that
-//! class: `index`, a row per server for operators' lists, told by the servers themselves, and `operators`, the hashes of
-//! operators' tokens.
+//! class: `index`, rows per server and per organization for operators' lists, told by the servers themselves in small pieces,
+//! and `operators`, the hashes of operators' tokens.
 //!
 //! # Invariants
 //!
@@ -34,7 +34,12 @@
 //! - A server sees and touches only its own rows. What a provider says of a token reaches other servers only as far as they
 //!   registered the same token for the same app, and no answer tells that they did.
 //! - Whoever was never registered leaves no row and no alarm.
-//! - A name is reserved before it is used. A reservation without an answer is settled by asking the server that made it.
+//! - A name is reserved before it is used. A reservation without an answer is settled by asking the server that made it, and a
+//!   server whose call still waits uses the names that the call was given. Whoever confirms in vain gives way.
+//! - An organization moves in steps that are asked for until they are answered ([`relocation`]): taken in, let go, renamed.
+//!   Moves have numbers, and what is late changes nothing. What happened to it before stays with the old server, whose audit
+//!   and invoices operators read with `realm=`, also after that server was removed; where nobody holds an organization any
+//!   more, its own audit and invoices routes still lead there.
 //! - Keys are kept as hashes; a new key is shown once.
 //! - Whether a request may push is decided in one place, [`permission`].
 //! - One upload is one transaction with a high-water mark per table ([`upload`]): of twenty at once none is lost or doubled. An
@@ -69,6 +74,7 @@ pub mod realm;
 pub mod realm_sync;
 pub mod refusal;
 pub mod registration;
+pub mod relocation;
 pub mod retention;
 pub mod role;
 pub mod sealed;
@@ -103,6 +109,8 @@ const fn is_realms(operation: Operation) -> bool {
         Operation::OperatorRealm
             | Operation::OperatorRealmPlan
             | Operation::OperatorRealmMove
+            | Operation::OperatorRealmDeactivate
+            | Operation::OperatorRealmReactivate
             | Operation::OperatorRealmAudit
             | Operation::OperatorRealmCounts
             | Operation::OperatorRealmInvoices

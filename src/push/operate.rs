@@ -37,6 +37,14 @@ pub enum OperationError {
     SameServer,
     /// The organization has a live plan.
     LivePlan,
+    /// The organization's registration is deactivated already.
+    RealmDeactivated,
+    /// The organization's registration is active.
+    RealmActive,
+    /// The organization is moving already.
+    MoveUnderWay,
+    /// The move is over; another may be under way.
+    MoveOver,
     /// There are as many as there may be.
     Full,
     /// The signature is missing or wrong.
@@ -62,6 +70,10 @@ impl OperationError {
             Self::WrongSecret => String::from("The organization's owner secret is another"),
             Self::SameServer => String::from("The organization is on that server already"),
             Self::LivePlan => String::from("The organization has a live plan; end it first"),
+            Self::RealmDeactivated => String::from("The organization's registration is deactivated already"),
+            Self::RealmActive => String::from("The organization's registration is active"),
+            Self::MoveUnderWay => String::from("A move of the organization is under way"),
+            Self::MoveOver => String::from("That move is over"),
             Self::Full => String::from("There are as many as there may be"),
             Self::Signature => String::from("The signature is missing, wrong or too old"),
         }

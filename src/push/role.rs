@@ -15,7 +15,7 @@ pub const TOKEN_MS: u64 = 90 * DAY_MS;
 /// How long a token may last. Units: milliseconds; a year and a day.
 pub const TOKEN_MS_MAX: u64 = 366 * DAY_MS;
 
-/// Tokens that are kept at once, ended ones included.
+/// Tokens that open doors at once. So many that have ended are kept beside.
 pub const TOKENS_MAX: u64 = 1_000;
 
 /// How long an ended token is still listed. Units: milliseconds; 30 days.
@@ -85,6 +85,8 @@ pub const NEEDED: &[(Operation, Role)] = &[
     (Operation::OperatorServerPlan, Role::Admin),
     (Operation::OperatorRealmPlan, Role::Admin),
     (Operation::OperatorRealmMove, Role::Admin),
+    (Operation::OperatorRealmDeactivate, Role::Admin),
+    (Operation::OperatorRealmReactivate, Role::Admin),
     (Operation::OperatorServerRemove, Role::Owner),
     (Operation::OperatorTokenCreate, Role::Owner),
     (Operation::OperatorTokens, Role::Owner),

@@ -31,7 +31,7 @@ use waystation::kernel::object::{Answer, Call, Restored};
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
 use waystation::kernel::settings::Settings;
-use waystation::kernel::sql::Sql;
+use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::time::Timestamp;
 use waystation::push::retention::Limits;
 use waystation::push::{DIRECTORY_MIGRATIONS, PushDirectory, RemoteServer, address};
@@ -49,6 +49,21 @@ pub fn key(letter: char) -> String {
 /// What answers outside: nothing means that no answer ever comes.
 pub type Outside = Box<dyn FnMut(&Fetch) -> Option<Outcome>>;
 
+/// What becomes of a call between two objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives, and so does its answer.
+    Carried,
+    /// It never arrives.
+    Lost,
+    /// It arrives; its answer does not.
+    Unanswered,
+    /// Its caller gives up; it arrives when the test says so.
+    Late,
+}
+
+/// What becomes of calls between objects.
+pub type Post = Box<dyn FnMut(&Call) -> Fate>;
 thread_local! {
     /// The limits of servers that come to life in this test.
     static LIMITS: Cell<Limits> = const { Cell::new(Limits::REAL) };
@@ -71,6 +86,10 @@ pub struct World {
     pub fetched: Vec<Fetch>,
     /// Calls to the directory are lost while this is set.
     pub directory_is_down: bool,
+    /// What becomes of each call between two objects.
+    pub post: Post,
+    /// Calls that their callers have given up, see [`World::deliver_late`].
+    pub late: Vec<(Class, String, Call)>,
     /// Objects lose their memory after every event.
     pub evict_always: bool,
     waiting: BTreeMap<(String, Ticket), Place>,
@@ -141,6 +160,8 @@ impl World {
             outside: everything_works(),
             fetched: Vec::new(),
             directory_is_down: false,
+            post: Box::new(|_| Fate::Carried),
+            late: Vec::new(),
             evict_always: false,
             waiting: BTreeMap::new(),
         }
@@ -222,14 +243,52 @@ impl World {
             Errand::Call { class: Class::PushDirectory, .. } if self.directory_is_down => {
                 Some(Outcome::Failed(Failure::Other))
             }
-            Errand::Call { class, name, call } => match self.begin(class, &name, &call) {
-                Answer::Now(reply) => Some(Outcome::Replied(reply)),
-                Answer::Later(ticket) => {
-                    self.waiting.insert((format!("{} {name}", class.name()), ticket), place.clone());
-                    None
+            Errand::Call { class, name, call } => match (self.post)(&call) {
+                Fate::Lost => Some(Outcome::Failed(Failure::Other)),
+                Fate::Late => {
+                    self.late.push((class, name, *call));
+                    Some(Outcome::Failed(Failure::TimedOut))
                 }
+                Fate::Unanswered => {
+                    self.begin(class, &name, &call);
+                    Some(Outcome::Failed(Failure::Other))
+                }
+                Fate::Carried => match self.begin(class, &name, &call) {
+                    Answer::Now(reply) => Some(Outcome::Replied(reply)),
+                    Answer::Later(ticket) => {
+                        self.waiting.insert((format!("{} {name}", class.name()), ticket), place.clone());
+                        None
+                    }
+                },
             },
         }
+    }
+
+    /// The calls that were given up arrive after all; nobody hears their answers.
+    pub fn deliver_late(&mut self) {
+        for (class, name, call) in std::mem::take(&mut self.late) {
+            self.begin(class, &name, &call);
+            self.settle();
+        }
+    }
+
+    /// Whoever holds an organization: the directory's word, and every server with a row of it.
+    pub fn holders(&self, realm: &str) -> (Option<String>, Vec<String>) {
+        let shard = waystation::push::directory::shard("realm", realm);
+        let read = |database: &support::Database, sql: &'static str| -> Option<String> {
+            let rows = database.read(Statement::new(sql, vec![realm.into()])).unwrap();
+            rows.first().map(|row| row.text(0).unwrap().to_owned())
+        };
+        let said = self
+            .shards
+            .get(&shard)
+            .and_then(|stage| read(&stage.database, "SELECT server FROM name WHERE kind = 'realm' AND name = ?1"));
+        let with_row = self.servers.iter().filter(|(name, stage)| {
+            name.contains('-')
+                && self.rows(name, "server") > 0
+                && read(&stage.database, "SELECT uuid FROM realm WHERE uuid = ?1").is_some()
+        });
+        (said, with_row.map(|(name, _)| name.clone()).collect())
     }
 
     /// Takes answers that were put off to the objects that wait for them.
@@ -380,10 +439,12 @@ impl World {
     }
 }
 
+const INDEX_FOLLOWS: [&str; 7] =
+    ["schema_version", "announcement", "server_index", "realm_index", "index_", "sqlite_sequence", "server_gone"];
+
 fn lines(name: &str, dump: Vec<String>) -> Vec<String> {
     // What the operators' index knows follows by itself, whenever that is.
-    let stays =
-        |line: &String| !["schema_version", "announcement", "server_index"].iter().any(|word| line.starts_with(word));
+    let stays = |line: &String| !INDEX_FOLLOWS.iter().any(|word| line.starts_with(word));
     dump.into_iter().filter(stays).map(|line| format!("{name} {line}")).collect()
 }
 

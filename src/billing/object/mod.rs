@@ -34,6 +34,7 @@ use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::settings::Settings;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
+use crate::push::uuid::Uuid;
 use event::{Event, Stop};
 
 /// Schema versions of an object that hosts nothing but a desk.
@@ -45,6 +46,12 @@ pub const SCHEMA: &str = store::SCHEMA;
 #[must_use]
 pub fn purge() -> Vec<Statement> {
     store::PURGE.into_iter().map(Statement::plain).collect()
+}
+
+/// Forgets the billing users of an organization that has left its server.
+#[must_use]
+pub fn purge_realm(realm: &Uuid) -> Vec<Statement> {
+    store::PURGE_REALM.into_iter().map(|sql| Statement::new(sql, vec![realm.as_str().into()])).collect()
 }
 
 /// A letter, by which [`BillingDesk::told`] knows what was asked.

@@ -17,6 +17,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "bil
 pub(super) const PURGE: [&str; 3] =
     ["DELETE FROM billing_user", "DELETE FROM billing_preregistration", "DELETE FROM billing_mail"];
 
+/// Forgets everybody of one organization. Letters that wait go within a day.
+pub(super) const PURGE_REALM: [&str; 2] =
+    ["DELETE FROM billing_user WHERE realm = ?1", "DELETE FROM billing_preregistration WHERE realm = ?1"];
+
 fn single(rows: &[Row]) -> Result<&Row, Fault> {
     rows.first().ok_or_else(|| Fault::Corrupt(String::from("no row where one is certain")))
 }

@@ -56,14 +56,19 @@ pub(super) const TABLE: &[Route] = &[
         ..write(Method::Put, "/v1/push/servers/{uuid}/plan", Op::OperatorServerPlan, "Changes a server's plan.")
     },
     read("/v1/push/servers/{uuid}/realms", Op::OperatorServerRealms, PAGE, "A server's organizations."),
-    read("/v1/push/servers/{uuid}/audit", Op::OperatorServerAudit, PAGE, "What happened to a server, newest last."),
+    read(
+        "/v1/push/servers/{uuid}/audit",
+        Op::OperatorServerAudit,
+        PAGE,
+        "What happened to a server, newest last; `realm=` for an organization that is or was there.",
+    ),
     read("/v1/push/servers/{uuid}/counts", Op::OperatorServerCounts, PAGE, "A series of counts of a server."),
     read("/v1/push/servers/{uuid}/tokens", Op::OperatorServerTokens, PAGE, "A server's device tokens, as hashes."),
     read(
         "/v1/push/servers/{uuid}/invoices",
         Op::OperatorServerInvoices,
         PAGE,
-        "A server's invoices; `format=csv` too.",
+        "A server's invoices; `format=csv` too; `realm=` for an organization that is or was there.",
     ),
     Route {
         who: Who::Signer,
@@ -80,6 +85,18 @@ pub(super) const TABLE: &[Route] = &[
         request: Some("OperatorPlan"),
         ..write(Method::Put, "/v1/push/realms/{uuid}/plan", Op::OperatorRealmPlan, "Changes an organization's plan.")
     },
+    write(
+        Method::Post,
+        "/v1/push/realms/{uuid}/deactivate",
+        Op::OperatorRealmDeactivate,
+        "Shuts an organization's owners out of billing.",
+    ),
+    write(
+        Method::Post,
+        "/v1/push/realms/{uuid}/reactivate",
+        Op::OperatorRealmReactivate,
+        "Lets an organization's owners in again.",
+    ),
     Route {
         request: Some("OperatorMove"),
         ..write(

@@ -1,7 +1,7 @@
 //! The registration: create, update, rotate, deactivate, hand over.
 
 use super::learn::{Halt, Learned, Question};
-use super::{RemoteServer, duties};
+use super::{RemoteServer, UnderWay, duties};
 use crate::kernel::errand::Ticket;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Call, Turn};
@@ -74,7 +74,18 @@ impl RemoteServer {
         Ok(())
     }
 
-    /// Gives names back that a refused call was given. A loss is mended by the directory, which asks us after a minute.
+    /// Whether a call that waits was given the name, or is asking for it: it is about to be used.
+    pub(super) fn is_wanted(&self, name: &Name) -> bool {
+        self.under_way.values().any(|under_way| match under_way {
+            UnderWay::Learning(pending) => {
+                pending.learned.has(name) || matches!(&pending.question, Question::Claim(asked) if asked == name)
+            }
+            _ => false,
+        })
+    }
+
+    /// Gives names back that a refused call was given, unless another call wants them. A loss is mended by the directory,
+    /// which asks us after a minute.
     pub(super) fn give_back(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<(), Fault> {
         for name in learned.granted() {
             let is_ours = match name.kind {
@@ -83,6 +94,7 @@ impl RemoteServer {
                     .map_or(Ok(None), |realm| store::server::load_realm(turn.sql, &realm))?
                     .is_some(),
             };
+            let is_ours = is_ours || self.is_wanted(name);
             let Some(server) = self.name_of(call).filter(|_| !is_ours) else { continue };
             let errand = duties::settle(name, server.as_str(), DutyAct::Release, &call.request_id)?;
             let ticket = self.ticket();

@@ -2,6 +2,7 @@
 
 use super::analytics::{known_realm, note};
 use super::learn::Halt;
+use super::permit::newest_of;
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
@@ -29,9 +30,9 @@ pub(super) fn load(sql: &dyn Sql, now: Timestamp, scope: Scope) -> Result<Accoun
     let uploaded = uploads::load_uploads(sql)?;
     let people = match &scope {
         Scope::Server => of_server(&uploads::load_headcounts(sql)?, now),
-        Scope::Realm { number, .. } => {
-            let newest = number.map(|number| uploads::load_headcount(sql, number)).transpose()?;
-            newest.unwrap_or_default().at(now)
+        Scope::Realm { uuid, .. } => {
+            let row = realms::load(sql, uuid.as_str())?;
+            row.map(|row| newest_of(sql, &row)).transpose()?.unwrap_or_default().at(now)
         }
     };
     let key = plans::key(&scope).to_owned();

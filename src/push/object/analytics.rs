@@ -11,9 +11,10 @@ use crate::kernel::object::{Call, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::Reply;
-use crate::kernel::sql::Statement;
+use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry};
+use crate::push::headcount::Total;
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::{
     KnownRealm, Profile, REALMS_PER_SERVER_MAX, RealmReport, SyncError, SyncPlan, decide_sync,
@@ -24,7 +25,8 @@ use crate::push::store::realms::{ProfileText, RealmRow};
 use crate::push::store::uploads::Uploads;
 use crate::push::store::{self, plans, realms, uploads};
 use crate::push::upload::{
-    Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows, count_people,
+    AuditRow, Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows,
+    count_people,
 };
 use crate::push::wire::audit::encode_change;
 use crate::push::wire::realm_report::{encode_profile, parse_profile};
@@ -89,18 +91,7 @@ impl RemoteServer {
         let mut after = Uploads { rows_free_at_us: allowance.free_at_us, entry_bytes, ..known_uploads };
         if let Some(rows) = &upload.audit_rows {
             after.last_audit_update = Some(now);
-            let known = uploads::load_headcounts(turn.sql)?;
-            let tracked: BTreeSet<i64> = known.keys().copied().collect();
-            let (people, told) = count_people(now, known, rows);
-            let mut room = self.limits.headcounts.saturating_sub(tracked.len());
-            for (number, newest) in &people {
-                let is_new = !tracked.contains(number);
-                if is_new && room == 0 {
-                    continue;
-                }
-                room -= usize::from(is_new);
-                batch.extend(uploads::put_headcount(*number, newest));
-            }
+            let told = self.put_people(turn.sql, now, rows, &mut batch)?;
             self.advance_ledgers(turn, &told, upload.realms.as_deref(), &mut batch)?;
         }
         if let Some(plan) = &sync {
@@ -125,6 +116,33 @@ impl RemoteServer {
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;
         Ok(answer::realms(&answers, &upload.ignored))
+    }
+
+    /// What audit rows say of people, organization by organization and all together.
+    fn put_people(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        rows: &[AuditRow],
+        batch: &mut Vec<Statement>,
+    ) -> Result<Vec<Told>, Fault> {
+        let mut known = uploads::load_headcounts(sql)?;
+        let tracked: BTreeSet<i64> = known.keys().copied().collect();
+        let (people, told) = count_people(now, known.clone(), rows);
+        let mut room = self.limits.headcounts.saturating_sub(tracked.len());
+        for (number, newest) in &people {
+            let is_new = !tracked.contains(number);
+            if is_new && room == 0 {
+                continue;
+            }
+            room -= usize::from(is_new);
+            known.insert(*number, *newest);
+            batch.extend(uploads::put_headcount(*number, newest));
+        }
+        if !people.is_empty() {
+            batch.push(store::people::put(&Total::of(&known, now)));
+        }
+        Ok(told)
     }
 
     /// What the list of organizations changes, once every new name is ours.
@@ -261,6 +279,9 @@ fn put_sync(plan: &SyncPlan, now: Timestamp, batch: &mut Vec<Statement>) -> Resu
         let text = encode_profile(&update.profile)?;
         let profile = ProfileText { text: &text, host: &update.profile.host, name: &update.profile.name };
         batch.push(realms::update(update.realm_id, update.number, profile, update.presence, now));
+        if let Some(number) = update.number {
+            batch.extend(store::relocation::settle_people(update.realm_id, number));
+        }
     }
     batch.extend(plan.entries.iter().map(|entry| note(entry, &Actor::Server, now)));
     Ok(())

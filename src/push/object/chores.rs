@@ -13,14 +13,13 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::count::KEPT_MS;
 use crate::push::queue::DutyAct;
-use crate::push::realm_sync::REALMS_PER_UPLOAD_MAX;
 use crate::push::registration::State;
 use crate::push::retention::Limits;
 use crate::push::store::sweep::{self, Again};
 use crate::push::store::{self, operations, plans, realms, uploads};
 use crate::push::uuid::Uuid;
 use crate::push::webhook::{self, ANSWER_MS, SIGNATURE_HEADER, TOLD_FOR_MS};
-use crate::push::wire::index::{NAMES_CHARS_MAX, Summary};
+use crate::push::wire::index::{CHANGES_MAX, RealmWords, Summary};
 use crate::push::wire::operator::{plan_of, raw, seconds};
 use crate::push::wire::service::{self, NameKind};
 
@@ -96,10 +95,20 @@ impl RemoteServer {
         self.tell_payment(turn, "realm.gone", Some(realm.as_str()), batch);
     }
 
+    /// Keeps that the payment system must be told where an organization has gone: messages about it go there from now on.
+    pub(super) fn tell_of_move(&self, turn: &Turn<'_>, realm: &Uuid, to: &str, batch: &mut Vec<Statement>) {
+        let body = json!({ "type": "realm.moved", "realm": realm.as_str(), "to": to });
+        self.keep_event(turn, &body, batch);
+    }
+
     fn tell_payment(&self, turn: &Turn<'_>, kind: &str, realm: Option<&str>, batch: &mut Vec<Statement>) {
+        self.keep_event(turn, &json!({ "type": kind, "realm": realm }), batch);
+    }
+
+    fn keep_event(&self, turn: &Turn<'_>, body: &Value, batch: &mut Vec<Statement>) {
         let push = &self.settings.push;
         if push.billing_webhook_url.is_some() && push.billing_key.is_some() {
-            batch.extend(operations::put_event(json!({ "type": kind, "realm": realm }).to_string(), turn.now));
+            batch.extend(operations::put_event(body.to_string(), turn.now));
         }
     }
 
@@ -139,36 +148,48 @@ impl RemoteServer {
     }
 
     fn announce(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
-        let Some(summary) = self.summary(turn.sql)? else { return Ok(()) };
+        let duties = operations::index_duties(turn.sql, CHANGES_MAX)?;
+        let Some(summary) = self.summary(turn.sql, &duties)? else { return Ok(()) };
         let attempts = operations::load_announcement(turn.sql)?.map_or(0, |(_, attempts)| attempts);
         let due = turn.now.plus(LEASE_MS << attempts.min(6));
         batch.push(operations::put_off_announcement(due));
+        batch.push(operations::put_announcements(summary.seq));
         let (class, operation) = (Class::PushDirectory, Operation::PushAnnounce);
         let errand = service::errand(class, INDEX.to_owned(), operation, &summary, "")?;
         let ticket = self.ticket();
         turn.ask(ticket, errand);
-        self.under_way.insert(ticket, UnderWay::Announcing(due));
+        self.under_way.insert(ticket, UnderWay::Announcing(due, duties.last().map_or(0, |(duty_id, _)| *duty_id)));
         Ok(())
     }
 
-    pub(super) fn announce_told(&mut self, turn: &Turn<'_>, due: Timestamp, outcome: &Outcome) -> Result<(), Fault> {
+    /// The index has heard, of organizations up to a duty; the others are told at once.
+    pub(super) fn announce_told(
+        &mut self,
+        turn: &Turn<'_>,
+        due: Timestamp,
+        told: i64,
+        outcome: &Outcome,
+    ) -> Result<(), Fault> {
         if service::is_done(outcome) {
-            self.commit(turn, vec![operations::announced(due)])?;
+            let mut batch = vec![operations::forget_index_duties(told), operations::announced(due)];
+            if operations::has_index_duty_after(turn.sql, told)? {
+                batch.push(operations::announce(turn.now.plus(STEP_MS)));
+            }
+            self.commit(turn, batch)?;
         }
         Ok(())
     }
 
     /// How this server is, for the index.
-    fn summary(&self, sql: &dyn Sql) -> Result<Option<Summary>, Fault> {
+    fn summary(&self, sql: &dyn Sql, duties: &[(i64, String)]) -> Result<Option<Summary>, Fault> {
         let Some(server) = &self.server else { return Ok(None) };
         let (devices, sealed_devices) = store::device::counts(sql)?;
-        let mut names = String::new();
-        for row in realms::load_page(sql, 0, REALMS_PER_UPLOAD_MAX as u64)? {
-            if names.chars().count() >= NAMES_CHARS_MAX {
-                break;
-            }
-            names.push_str(&format!("{} {} {}\n", row.uuid, row.host, row.name).to_lowercase());
-        }
+        let change = |(_, realm): &(i64, String)| {
+            Ok::<_, Fault>(match realms::load(sql, realm)? {
+                Some(row) => RealmWords::of(realm.clone(), &row.host, &row.name),
+                None => RealmWords { realm: realm.clone(), words: None },
+            })
+        };
         Ok(Some(Summary {
             uuid: server.uuid.to_string(),
             hostname: server.hostname.clone(),
@@ -180,7 +201,8 @@ impl RemoteServer {
             realms: realms::count(sql)?,
             devices,
             sealed_devices,
-            names: names.chars().take(NAMES_CHARS_MAX).collect(),
+            seq: operations::load_announcements(sql)? + 1,
+            changes: duties.iter().map(change).collect::<Result<_, _>>()?,
             removed: operations::load_removed(sql)?.is_some(),
         }))
     }
@@ -202,7 +224,7 @@ impl RemoteServer {
             let realm = kept.get("realm").and_then(Value::as_str).unwrap_or_default();
             let billing =
                 plan_of(plans::load_customer(turn.sql, realm)?.as_ref(), plans::load_live(turn.sql, realm)?.as_ref());
-            let body = json!({
+            let mut body = json!({
                 "id": format!("{server}:{}", event.event_id),
                 "type": kept.get("type"),
                 "created": seconds(event.created_at),
@@ -210,9 +232,11 @@ impl RemoteServer {
                 "realm": kept.get("realm"),
                 "plan_type": accounts::plan_type(turn.sql, realm)?.number(),
                 "billing": billing,
-            })
-            .to_string()
-            .into_bytes();
+            });
+            if let (Some(to), Some(members)) = (kept.get("to"), body.as_object_mut()) {
+                members.insert(String::from("to"), to.clone());
+            }
+            let body = body.to_string().into_bytes();
             let headers = vec![
                 (Cow::Borrowed("Content-Type"), String::from("application/json")),
                 (Cow::Borrowed(SIGNATURE_HEADER), webhook::sign(&key, &body, now)),

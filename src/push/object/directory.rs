@@ -15,7 +15,7 @@ use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
 use crate::push::directory::{
-    AskedPlan, ClaimPlan, HOLDERS_MAX, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS, SettlePlan,
+    AskedPlan, ClaimPlan, HOLDERS_MAX, Hold, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS, SettlePlan,
     TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, network_mark, shard,
 };
 use crate::push::hostname::{is_loopback, may_be_public};
@@ -23,6 +23,7 @@ use crate::push::object::learn::Halt;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::{Refusal, TransferError};
 use crate::push::role::needed;
+use crate::push::store::relocation::MoveRow;
 use crate::push::store::{self, directory as rows};
 use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
@@ -31,7 +32,7 @@ use crate::push::wire::request::{Transfer, parse_challenge, parse_transfer};
 use crate::push::wire::service::{self, Act, Claim, Dead, Granted, Holder, Name, NameKind, NewKey, Settle};
 use crate::push::wire::{answer, envelope, operator};
 
-use super::index::{self, Moving};
+use super::moves::{self, Packing, Step};
 
 /// Schema versions of a directory's object.
 pub const DIRECTORY_MIGRATIONS: &[Migration] = rows::MIGRATIONS;
@@ -56,16 +57,24 @@ pub(super) enum UnderWay {
     Verifying(Box<Verification>),
     /// A server answers an operator; for the refusal, the request's id.
     PassedOn(String),
+    /// An organization's server is asked what goes along on a move.
+    Packing(Box<Packing>),
     /// An organization moves.
-    Moving(Box<Moving>, String),
-    /// A server is told that an organization has left it.
-    Parting(i64),
+    Moving(Box<Step>),
 }
 
 pub(super) struct Asking {
     claim: Claim,
     server: Uuid,
     asked: Uuid,
+    /// Whether the answer counts: no longer, once the server that was asked has wanted the name again.
+    answer: AnswerStands,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AnswerStands {
+    Yes,
+    No,
 }
 
 pub(super) struct Verification {
@@ -115,7 +124,7 @@ impl PushDirectory {
     }
 
     fn refresh(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), Fault> {
-        self.due = [rows::next_obituary(sql)?, index::next_farewell(sql)?].into_iter().flatten().min();
+        self.due = [rows::next_obituary(sql)?, moves::next_move(sql)?].into_iter().flatten().min();
         let interval_ms = self.settings.sweep_interval_ms.max(1);
         let next = Timestamp::from_millis((now.as_millis() / interval_ms + 1).saturating_mul(interval_ms));
         self.sweep_at = rows::any_quota(sql)?.then_some(next);
@@ -186,6 +195,10 @@ impl PushDirectory {
         }
         let server = Uuid::parse(&claim.server).ok_or_else(|| Fault::Corrupt(String::from("a claim of no server")))?;
         let entry = rows::load_name(turn.sql, kind.word(), name)?;
+        if self.is_moving(turn.sql, &claim.name)? {
+            return Ok(Answer::Now(service::answer(&Granted { granted: false })?));
+        }
+        self.doubt(&claim.name, &server);
         let granted = match decide_claim(turn.now, entry.as_ref(), &server) {
             ClaimPlan::Keep => true,
             ClaimPlan::Taken => false,
@@ -199,17 +212,38 @@ impl PushDirectory {
                 let errand = service::errand(class, asked.to_string(), operation, &claim.name, &call.request_id)?;
                 let ticket = self.ticket();
                 turn.ask(ticket, errand);
-                self.under_way.insert(ticket, UnderWay::Asking(Asking { claim, server, asked }));
+                self.under_way
+                    .insert(ticket, UnderWay::Asking(Asking { claim, server, asked, answer: AnswerStands::Yes }));
                 return Ok(Answer::Later(ticket));
             }
         };
         Ok(Answer::Now(service::answer(&Granted { granted })?))
     }
 
+    /// Whether an organization is on its way, and its name nobody's to take.
+    #[allow(clippy::unused_self, reason = "reads like the other steps")]
+    fn is_moving(&self, sql: &dyn Sql, name: &Name) -> Result<bool, Fault> {
+        Ok(name.kind == NameKind::Realm && store::relocation::load(sql, &name.name)?.is_some())
+    }
+
+    /// A server wants a name again: what it says of the time before counts no more.
+    fn doubt(&mut self, name: &Name, server: &Uuid) {
+        for under_way in self.under_way.values_mut() {
+            if let UnderWay::Asking(asking) = under_way
+                && asking.asked == *server
+                && asking.claim.name == *name
+            {
+                asking.answer = AnswerStands::No;
+            }
+        }
+    }
+
     /// A server that has a name has said whether it uses it.
     fn asked(&mut self, turn: &mut Turn<'_>, ticket: Ticket, asking: &Asking, outcome: &Outcome) -> Result<(), Fault> {
         let Name { kind, name } = &asking.claim.name;
+        let is_moving = self.is_moving(turn.sql, &asking.claim.name)?;
         let used = match service::replied::<Granted>(outcome) {
+            _ if asking.answer == AnswerStands::No || is_moving => Use::Silence,
             Some(Granted { granted: true }) => Use::Yes,
             Some(Granted { granted: false }) => Use::No,
             None => Use::Silence,
@@ -228,6 +262,7 @@ impl PushDirectory {
 
     fn settle(&mut self, turn: &mut Turn<'_>, wish: &Settle) -> Result<Reply, Halt> {
         let Name { kind, name } = &wish.name;
+        let mut holder = None;
         let server = Uuid::parse(&wish.server).ok_or_else(|| Fault::Corrupt(String::from("a name of no server")))?;
         let batch = if *kind == NameKind::Token {
             let token = TokenHash::from_hex(name).ok_or_else(|| Fault::Corrupt(String::from("a token of no hash")))?;
@@ -237,18 +272,35 @@ impl PushDirectory {
             }]
         } else {
             let entry = rows::load_name(turn.sql, kind.word(), name)?;
+            let on_its_way = if *kind == NameKind::Realm { store::relocation::load(turn.sql, name)? } else { None };
+            let is_strange = |row: &MoveRow| ![row.origin.as_str(), row.target.as_str()].contains(&server.as_str());
             let plan = match wish.act {
+                Act::Confirm if on_its_way.as_ref().is_some_and(is_strange) => SettlePlan::Nothing,
                 Act::Confirm => decide_confirm(entry.as_ref(), &server),
                 Act::Release => decide_release(entry.as_ref(), &server),
             };
+            // Whoever confirms in vain must know it: the name is another's.
+            if wish.act == Act::Confirm {
+                holder = match &plan {
+                    SettlePlan::Confirm(entry) => Some(entry.server.to_string()),
+                    _ => {
+                        let holder = entry.as_ref().map(|entry| entry.server.to_string());
+                        holder.or_else(|| on_its_way.map(|row| row.target))
+                    }
+                };
+            }
+            let was_used = entry.is_some_and(|entry| entry.hold == Hold::Confirmed);
             match plan {
                 SettlePlan::Confirm(entry) => vec![rows::put_name(kind.word(), name, &entry)],
+                SettlePlan::Remove if was_used && *kind == NameKind::Realm => {
+                    vec![rows::remove_name(kind.word(), name), store::relocation::put_past(name, &server)]
+                }
                 SettlePlan::Remove => vec![rows::remove_name(kind.word(), name)],
                 SettlePlan::Nothing => Vec::new(),
             }
         };
         self.commit(turn, batch)?;
-        Ok(Reply::json_text(String::from("{}")))
+        Ok(service::answer(&Holder { server: holder })?)
     }
 
     /// A token is dead: every other server that holds it is told, and which those are stays here.
@@ -453,8 +505,8 @@ impl Object for PushDirectory {
             None => Ok(()),
             Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, &asking, &outcome),
             Some(UnderWay::Telling(obituary)) => self.consoled(turn, &obituary, &outcome),
-            Some(UnderWay::Parting(farewell_id)) => self.parted(turn, farewell_id, &outcome),
-            Some(UnderWay::Moving(moving, request_id)) => self.moved(turn, ticket, moving, &request_id, &outcome),
+            Some(UnderWay::Packing(packing)) => self.packed(turn, ticket, *packing, &outcome),
+            Some(UnderWay::Moving(step)) => self.moved(turn, ticket, *step, &outcome),
             Some(UnderWay::PassedOn(request_id)) => {
                 turn.answer(
                     ticket,
@@ -491,7 +543,7 @@ impl Object for PushDirectory {
             batch.push(rows::put_off_obituary(obituary.obituary_id, due));
             self.tell(turn, obituary)?;
         }
-        self.say_farewells(turn, &mut batch)?;
+        self.resume_moves(turn, &mut batch)?;
         let now_us = turn.now.as_millis().saturating_mul(1_000);
         if rows::count_free(turn.sql, now_us)? > 0 {
             batch.push(rows::sweep_quotas(now_us));

@@ -15,7 +15,8 @@ use crate::push::device::TokenHash;
 use crate::push::directory::shard;
 use crate::push::queue::{DUTIES_PARALLEL_MAX, Duty, DutyAct, LEASE_MS, duty_delay_ms};
 use crate::push::store;
-use crate::push::wire::service::{self, Act, Dead, Granted, Name, NameKind, Settle};
+use crate::push::uuid::Uuid;
+use crate::push::wire::service::{self, Act, Dead, Granted, Holder, Name, NameKind, Settle};
 
 /// When a duty is looked at again whose name is busy.
 const SAME_NAME_MS: u64 = 1_000;
@@ -122,8 +123,15 @@ impl RemoteServer {
 
     /// A duty is done, or is left to the alarm.
     pub(super) fn duty_told(&mut self, turn: &mut Turn<'_>, duty_id: i64, outcome: &Outcome) -> Result<(), Fault> {
-        self.duties.under_way.remove(&duty_id);
+        let settled = self.duties.under_way.remove(&duty_id);
         let mut batch = if service::is_done(outcome) { vec![store::queue::remove_duty(duty_id)] } else { Vec::new() };
+        let holder = service::replied::<Holder>(outcome).and_then(|holder| Uuid::parse(holder.server.as_deref()?));
+        if let (Some((kind, name)), Some(holder)) = (settled, holder)
+            && kind == NameKind::Realm.word()
+            && holder.as_str() != self.own_name()
+        {
+            batch.extend(self.lose_realm(turn.sql, turn.now, &name, &holder)?);
+        }
         self.resume_duties(turn, duty_id, &mut batch)?;
         self.commit(turn, batch)
     }

@@ -1,43 +1,28 @@
-//! What operators ask of the directory: all servers, their own tokens, organizations wherever they are, and moves.
+//! What operators ask of the directory: all servers, their own tokens, and organizations wherever they are.
 
 use serde_json::{Value, json};
 
 use super::directory::{PushDirectory, UNDER_WAY_MAX, UnderWay};
 use super::learn::Halt;
 use super::operator::admitted;
-use crate::kernel::errand::{Errand, Outcome, Ticket};
-use crate::kernel::fault::Fault;
+use crate::kernel::errand::Errand;
+use crate::kernel::json::to_json;
 use crate::kernel::object::{Answer, Call, Principal, Turn};
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
-use crate::kernel::sql::Statement;
-use crate::kernel::time::Timestamp;
-use crate::push::directory::{Entry, Hold};
 use crate::push::operate::OperationError;
-use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::Refusal;
 use crate::push::role::{KeptToken, ShownToken, TOKENS_MAX, admit, fresh_token, hash, is_token_id};
 use crate::push::store::directory as rows;
-use crate::push::store::index::{self as kept, FarewellRow, IndexRow};
+use crate::push::store::index::{self as kept, IndexRow};
+use crate::push::store::relocation;
 use crate::push::uuid::Uuid;
-use crate::push::wire::index::{Admit, Admitted, Bundle, Farewell, Summary};
-use crate::push::wire::operator::{self as wire, Move, Query};
-use crate::push::wire::service::{self, Granted, NameKind};
-
-/// Farewells that the alarm takes up.
-const FAREWELLS_MAX: u64 = 16;
+use crate::push::wire::index::{Admit, Admitted, Summary};
+use crate::push::wire::operator::{self as wire, Query};
+use crate::push::wire::service::{self, NameKind};
 
 /// The shortest search that looks everywhere.
 const SEARCH_CHARS_MIN: usize = 2;
-
-/// A move, step by step.
-pub(super) struct Moving {
-    realm: Uuid,
-    from: Uuid,
-    wish: Move,
-    /// What the organization takes along, once its server has said so.
-    bundle: Option<Bundle>,
-}
 
 impl PushDirectory {
     /// Operators' calls, and what servers and the front ask on their behalf.
@@ -68,8 +53,10 @@ impl PushDirectory {
     }
 
     fn announced(&mut self, turn: &Turn<'_>, summary: &Summary) -> Result<Reply, Halt> {
-        let statement = if summary.removed {
+        let batch = if summary.removed {
             kept::remove(&summary.uuid)
+        } else if kept::is_late(turn.sql, &summary.uuid, summary.seq)? {
+            Vec::new()
         } else {
             let row = IndexRow {
                 uuid: summary.uuid.clone(),
@@ -83,15 +70,19 @@ impl PushDirectory {
                 devices: summary.devices,
                 sealed_devices: summary.sealed_devices,
             };
-            kept::put(&row, &summary.names, turn.now)
+            let mut batch = vec![kept::put(&row, summary.seq, turn.now)];
+            if !summary.changes.is_empty() {
+                batch.extend(kept::put_realms(&summary.uuid, to_json(&summary.changes)?));
+            }
+            batch
         };
-        self.commit(turn, vec![statement])?;
+        self.commit(turn, batch)?;
         Ok(Reply::json_text(String::from("{}")))
     }
 
     fn create_token(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
         let wish = wire::parse_token_wish(&call.body)?;
-        if kept::count_tokens(turn.sql)? >= TOKENS_MAX {
+        if kept::count_live_tokens(turn.sql, turn.now)? >= TOKENS_MAX {
             return Err(OperationError::Full.into());
         }
         let shown = fresh_token(turn.entropy);
@@ -121,98 +112,30 @@ impl PushDirectory {
         Ok(wire::answer(&json!({ "revoked": true })))
     }
 
-    /// An organization's call goes to the server that has it.
+    /// An organization's call goes to the server that has it; where nobody has it, what has happened to it is with the
+    /// server that had it last.
     fn pass_on(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Answer, Halt> {
         let uuid = call.params.first().and_then(|text| Uuid::parse(text)).ok_or(OperationError::NoRealm)?;
-        let entry = rows::load_name(turn.sql, NameKind::Realm.word(), uuid.as_str())?.ok_or(OperationError::NoRealm)?;
+        let entry = rows::load_name(turn.sql, NameKind::Realm.word(), uuid.as_str())?;
+        let is_history = matches!(call.operation, Operation::OperatorRealmAudit | Operation::OperatorRealmInvoices);
+        let server = match entry {
+            Some(entry) => Some(entry.server),
+            None if is_history => relocation::load_past(turn.sql, uuid.as_str())?,
+            None => None,
+        };
+        let server = server.ok_or(OperationError::NoRealm)?;
         if self.under_way.len() >= UNDER_WAY_MAX {
             return Err(Refusal::Busy.into());
         }
-        let under_way = if call.operation == Operation::OperatorRealmMove {
-            let wish = wire::parse_move(&call.body)?;
-            let moving = Moving { realm: uuid, from: entry.server.clone(), wish, bundle: None };
-            UnderWay::Moving(Box::new(moving), call.request_id.clone())
-        } else {
-            UnderWay::PassedOn(call.request_id.clone())
-        };
+        if call.operation == Operation::OperatorRealmMove {
+            return self.begin_move(turn, call, uuid, server);
+        }
         let ticket = self.ticket();
-        let (class, name) = (Class::RemoteServer, entry.server.to_string());
+        let (class, name) = (Class::RemoteServer, server.to_string());
         turn.ask(ticket, Errand::Call { class, name, call: Box::new(call.clone()) });
-        self.under_way.insert(ticket, under_way);
+        self.under_way.insert(ticket, UnderWay::PassedOn(call.request_id.clone()));
         Ok(Answer::Later(ticket))
     }
-
-    /// The next step of a move: the old server checks the secret and packs, the new one unpacks, the name changes hands, and
-    /// the old server is told until it has heard. A crash before the name changes hands leaves the organization with both,
-    /// and asking again finishes it.
-    pub(super) fn moved(
-        &mut self,
-        turn: &mut Turn<'_>,
-        ticket: Ticket,
-        mut moving: Box<Moving>,
-        request_id: &str,
-        outcome: &Outcome,
-    ) -> Result<(), Fault> {
-        let reply = match outcome {
-            Outcome::Replied(reply) => reply.clone(),
-            _ => wire::refused(&Refusal::Busy, request_id),
-        };
-        if reply.status != 200 {
-            turn.answer(ticket, reply);
-            return Ok(());
-        }
-        let Some(bundle) = moving.bundle.take() else {
-            let Some(bundle) = service::replied::<Bundle>(outcome) else {
-                turn.answer(ticket, wire::refused(&Refusal::Busy, request_id));
-                return Ok(());
-            };
-            let (class, operation) = (Class::RemoteServer, Operation::PushRealmAdopt);
-            let errand = service::errand(class, moving.wish.server.to_string(), operation, &bundle, request_id)?;
-            turn.ask(ticket, errand);
-            moving.bundle = Some(bundle);
-            self.under_way.insert(ticket, UnderWay::Moving(moving, request_id.to_owned()));
-            return Ok(());
-        };
-        if !service::replied::<Granted>(outcome).is_some_and(|granted| granted.granted) {
-            turn.answer(ticket, wire::refused(&Refusal::Busy, request_id));
-            return Ok(());
-        }
-        let entry = Entry { server: moving.wish.server.clone(), hold: Hold::Confirmed };
-        let (realm, from, to) = (moving.realm.as_str(), moving.from.as_str(), moving.wish.server.as_str());
-        let batch = vec![
-            rows::put_name(NameKind::Realm.word(), realm, &entry),
-            kept::put_farewell(realm, from, to, &bundle.actor, turn.now),
-        ];
-        self.commit(turn, batch)?;
-        turn.answer(ticket, wire::answer(&json!({ "realm": realm, "server": to })));
-        Ok(())
-    }
-
-    /// Says the farewells whose time has come.
-    pub(super) fn say_farewells(&mut self, turn: &mut Turn<'_>, batch: &mut Vec<Statement>) -> Result<(), Fault> {
-        for row in kept::due_farewells(turn.sql, turn.now, FAREWELLS_MAX)? {
-            let FarewellRow { farewell_id, realm, server, target, actor, attempts } = row;
-            batch.push(kept::put_off_farewell(farewell_id, turn.now.plus(duty_delay_ms(attempts + 1))));
-            let farewell = Farewell { realm, to: target, actor };
-            let errand = service::errand(Class::RemoteServer, server, Operation::PushRealmDrop, &farewell, "")?;
-            let ticket = self.ticket();
-            turn.ask(ticket, errand);
-            self.under_way.insert(ticket, UnderWay::Parting(farewell_id));
-        }
-        Ok(())
-    }
-
-    pub(super) fn parted(&mut self, turn: &Turn<'_>, farewell_id: i64, outcome: &Outcome) -> Result<(), Fault> {
-        if service::is_done(outcome) {
-            self.commit(turn, vec![kept::remove_farewell(farewell_id)])?;
-        }
-        Ok(())
-    }
-}
-
-/// When the next farewell is due.
-pub(super) fn next_farewell(sql: &dyn crate::kernel::sql::Sql) -> Result<Option<Timestamp>, Fault> {
-    kept::next_farewell(sql)
 }
 
 fn judge(turn: &Turn<'_>, question: &Admit) -> Result<Reply, Halt> {
@@ -243,7 +166,8 @@ fn list(turn: &Turn<'_>, call: &Call) -> Result<Reply, Halt> {
             realms: row.realms,
             devices: row.devices,
             sealed_devices: row.sealed_devices,
-            names: String::new(),
+            seq: 0,
+            changes: Vec::new(),
             removed: false,
         })
     };

@@ -94,6 +94,11 @@ impl Learned {
         known.map(|(_, holder)| holder.clone()).ok_or_else(|| Halt::Need(Question::Holder(name.clone())))
     }
 
+    /// Whether this call was given the name.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.granted().any(|known| known == name)
+    }
+
     /// The names that this call was given and may have to give back.
     pub(super) fn granted(&self) -> impl Iterator<Item = &Name> {
         self.claims.iter().filter(|(_, granted)| *granted).map(|(name, _)| name)

@@ -13,13 +13,16 @@ pub mod door;
 mod duties;
 mod index;
 mod learn;
+mod moves;
 mod notify;
 mod operator;
 mod owners;
 mod permit;
+mod relocation;
 mod sealed;
 mod shown;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -28,6 +31,7 @@ pub(in crate::push) use courier::vapid_public_key;
 pub use directory::{DIRECTORY_MIGRATIONS, PushDirectory};
 
 use super::credential::parse_basic;
+use super::headcount::Total;
 use super::operate::OperationError;
 use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
@@ -93,7 +97,8 @@ enum UnderWay {
     Send(i64),
     Sign(String),
     Access,
-    Announcing(Timestamp),
+    /// Told to the index: until when an answer is waited for, and the last organization that it is about.
+    Announcing(Timestamp, i64),
     TellingEvent(i64),
     AtDesk(Box<(Call, Known)>),
     Letter(MailId),
@@ -123,6 +128,8 @@ pub struct RemoteServer {
     chores: Chores,
     desk: BillingDesk,
     sweep_at: Option<Timestamp>,
+    /// The sum of all people, added up anew and not written down yet.
+    total: Cell<Option<Total>>,
     limits: Limits,
 }
 
@@ -162,6 +169,7 @@ impl RemoteServer {
             chores: Chores::default(),
             desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
+            total: Cell::new(None),
             limits,
             settings,
         };
@@ -187,6 +195,9 @@ impl RemoteServer {
         if self.schema == Schema::Absent {
             batch.splice(0..0, steps(turn.sql, MIGRATIONS, turn.now)?);
             self.schema = Schema::Present;
+        } else if let Some(total) = self.total.take() {
+            // First, for what changes a headcount forgets it again.
+            batch.insert(0, store::people::put(&total));
         }
         turn.commit(batch)?;
         self.refresh(turn.sql, turn.now)
@@ -367,6 +378,10 @@ impl RemoteServer {
 
     /// Calls of other objects.
     fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
+        let is_lookup = call.operation == Operation::PushLookup;
+        if is_lookup && service::parse(call).is_ok_and(|name| self.is_wanted(&name)) {
+            return Ok(service::answer(&service::Granted { granted: true })?);
+        }
         if self.server.is_none() {
             // It holds nothing, whatever it is asked about.
             return match call.operation {
@@ -381,8 +396,11 @@ impl RemoteServer {
                 let granted = match name.kind {
                     NameKind::Hostname => self.server.as_ref().is_some_and(|server| server.holds(&name.name)),
                     NameKind::Realm => match Uuid::parse(&name.name) {
-                        Some(realm) => store::server::load_realm(turn.sql, &realm)?.is_some(),
-                        None => false,
+                        // What a removed server keeps of an organization is no use of its name.
+                        Some(realm) if store::operations::load_removed(turn.sql)?.is_none() => {
+                            store::server::load_realm(turn.sql, &realm)?.is_some()
+                        }
+                        _ => false,
                     },
                     NameKind::Token | NameKind::Network | NameKind::Common => false,
                 };
@@ -399,7 +417,8 @@ impl RemoteServer {
 
 /// Whether an operation speaks the operators' dialect.
 fn is_operators(operation: Operation) -> bool {
-    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt) || needed(operation).is_some()
+    matches!(operation, Operation::PushBillingEvent | Operation::PushRealmAdopt | Operation::PushRealmDrop)
+        || needed(operation).is_some()
 }
 
 /// A refusal in the dialect of who called.
@@ -427,7 +446,7 @@ impl Object for RemoteServer {
             Some(UnderWay::Send(delivery_id)) => self.send_told(turn, ticket, delivery_id, &outcome),
             Some(UnderWay::Sign(input)) => self.sign_told(turn, &input, &outcome),
             Some(UnderWay::Access) => self.access_told(turn, &outcome),
-            Some(UnderWay::Announcing(due)) => self.announce_told(turn, due, &outcome),
+            Some(UnderWay::Announcing(due, told)) => self.announce_told(turn, due, told, &outcome),
             Some(UnderWay::AtDesk(call)) => self.desk_told(turn, ticket, *call, &outcome),
             Some(UnderWay::Letter(mail)) => self.letter_told(turn, mail, &outcome),
             Some(UnderWay::TellingEvent(event_id)) => self.event_told(turn, event_id, &outcome),

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::analytics::note;
 use super::learn::{Halt, Learned};
 use super::shown::{
-    billing_value, export, permission_value, realm_value, server_value, show_audit, show_counts, show_invoices,
-    show_realms, show_tokens,
+    billing_value, export, permission_value, realm_value, server_value, show_counts, show_invoices, show_realm_audit,
+    show_realms, show_server_audit, show_tokens,
 };
 use super::{RemoteServer, accounts};
 use crate::billing;
@@ -22,9 +22,11 @@ use crate::push::queue::DutyAct;
 use crate::push::refusal::Refusal;
 use crate::push::registration::{Registered, State};
 use crate::push::role::{Operator, needed};
+use crate::push::store::realms::RealmRow;
+use crate::push::store::relocation::{self, Closed};
 use crate::push::store::{self, operations, plans, realms};
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire};
+use crate::push::wire::operator::{self as wire, Query};
 use crate::push::wire::service::{Name, NameKind};
 
 /// The operator who calls, if they may do what they ask for.
@@ -49,10 +51,13 @@ impl RemoteServer {
         match call.operation {
             Operation::OperatorServer => self.show(turn, &server),
             Operation::OperatorServerRealms => show_realms(turn.sql, call),
-            Operation::OperatorServerAudit => show_audit(turn.sql, call, None),
+            Operation::OperatorServerAudit => show_server_audit(turn.sql, call),
             Operation::OperatorServerCounts => show_counts(turn.sql, turn.now, call, None),
             Operation::OperatorServerTokens => show_tokens(turn.sql, call),
-            Operation::OperatorServerInvoices => show_invoices(turn.sql, call, ""),
+            Operation::OperatorServerInvoices => {
+                let realm = Query::of(call).realm()?;
+                show_invoices(turn.sql, call, realm.as_ref().map_or("", Uuid::as_str))
+            }
             Operation::OperatorExport => export(turn, call, &server),
             Operation::OperatorDeactivationLink => self.mint_link(turn, call, &server, &actor),
             Operation::OperatorDeactivate => self.switch_off(turn, call, server, &actor),
@@ -72,7 +77,9 @@ impl RemoteServer {
                 let permission = self.permission(turn.sql, turn.now, Some(&uuid))?;
                 Ok(wire::answer(&realm_value(turn.sql, row, Some(&permission))?))
             }
-            Operation::OperatorRealmAudit => show_audit(turn.sql, call, Some(&row)),
+            Operation::OperatorRealmAudit => show_realm_audit(turn.sql, call, &uuid),
+            Operation::OperatorRealmDeactivate => self.switch_realm(turn, call, &row, Closed::Yes, actor),
+            Operation::OperatorRealmReactivate => self.switch_realm(turn, call, &row, Closed::No, actor),
             Operation::OperatorRealmCounts => show_counts(turn.sql, turn.now, call, Some(&row)),
             Operation::OperatorRealmInvoices => show_invoices(turn.sql, call, uuid.as_str()),
             Operation::OperatorRealmMove => self.pack(turn, call, &row, actor),
@@ -171,6 +178,32 @@ impl RemoteServer {
         self.tell_of_server(turn, "server.reactivated", &mut batch);
         self.commit(turn, batch)?;
         Ok(wire::answer(&json!({ "deactivated": false })))
+    }
+
+    /// The operators' own switch of an organization: its owners are shut out of billing, its notifications go on.
+    fn switch_realm(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: &Call,
+        row: &RealmRow,
+        closed: Closed,
+        actor: &Actor,
+    ) -> Result<Reply, Halt> {
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
+        let event = match (row.registration_deactivated, closed) {
+            (true, Closed::Yes) => return Err(OperationError::RealmDeactivated.into()),
+            (false, Closed::No) => return Err(OperationError::RealmActive.into()),
+            (false, Closed::Yes) => Event::Deactivated,
+            (true, Closed::No) => Event::Reactivated,
+        };
+        let change = wire::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
+        let scope = Scope::Realm { uuid: row.uuid.clone(), number: row.number };
+        let entry = Entry { scope, event, change };
+        let batch = vec![relocation::set_closed(&row.uuid, closed, turn.now), note(&entry, actor, turn.now)];
+        self.commit(turn, batch)?;
+        Ok(wire::answer(&json!({ "registration_deactivated": closed == Closed::Yes })))
     }
 
     /// A new key, shown once. The old one dies at once.

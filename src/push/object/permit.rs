@@ -6,11 +6,12 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::push::cycle::next_cycle;
-use crate::push::headcount::{Counted, counted, of_server};
+use crate::push::headcount::{Counted, Headcount, Newest, Total, counted};
 use crate::push::permission::{Permission, Push, Standing, Subject, decide_permission};
 use crate::push::refusal::Refusal;
+use crate::push::store::realms::RealmRow;
 use crate::push::store::uploads::Uploads;
-use crate::push::store::{plans, realms, uploads};
+use crate::push::store::{self, plans, realms, uploads};
 use crate::push::uuid::Uuid;
 
 /// Whose notification it is, which decides how a refusal is told.
@@ -50,10 +51,20 @@ impl RemoteServer {
         // The server's people matter only where no organization's do.
         let people = match realm {
             Some(_) => Counted::Missing,
-            None => counted(of_server(&uploads::load_headcounts(sql)?, now), uploads.last_audit_update, now, fresh_ms),
+            None => counted(self.people(sql, now)?, uploads.last_audit_update, now, fresh_ms),
         };
         let server = Subject { plan_type: realms::load_server_plan_type(sql)?, plan: standing(sql, "")?, people };
         Ok(decide_permission(&server, realm.as_ref(), self.settings.push.free_users_max))
+    }
+
+    /// The people of all organizations: added up when one of them has changed, and kept with the next commit.
+    fn people(&self, sql: &dyn Sql, now: Timestamp) -> Result<Headcount, Fault> {
+        if let Some(total) = store::people::load(sql)?.filter(|total| total.holds(now)) {
+            return Ok(total.people);
+        }
+        let total = Total::of(&uploads::load_headcounts(sql)?, now);
+        self.total.set(Some(total));
+        Ok(total.people)
     }
 
     /// The decisions for organizations of this server.
@@ -82,9 +93,24 @@ fn realm_subject(
     uploads: &Uploads,
 ) -> Result<Option<Subject>, Fault> {
     let Some(row) = realms::load(sql, uuid.as_str())? else { return Ok(None) };
-    let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
-    let people = counted(newest.at(now), uploads.last_audit_update, now, fresh_ms);
+    let newest = newest_of(sql, &row)?;
+    let told_at = match row.number {
+        Some(_) => uploads.last_audit_update,
+        // It has moved here, and its server has not said anything of it yet: what the one before said counts.
+        None => newest.past.map(|noted| noted.event_time),
+    };
+    let people = counted(newest.at(now), told_at, now, fresh_ms);
     Ok(Some(Subject { plan_type: row.plan_type, plan: standing(sql, uuid.as_str())?, people }))
+}
+
+/// Under which number an organization's people are kept: its own, or one below zero until it has one.
+pub(super) fn people_key(row: &RealmRow) -> i64 {
+    row.number.unwrap_or_else(|| row.realm_id.saturating_neg())
+}
+
+/// What is known of an organization's people.
+pub(super) fn newest_of(sql: &dyn Sql, row: &RealmRow) -> Result<Newest, Fault> {
+    uploads::load_headcount(sql, people_key(row))
 }
 
 fn standing(sql: &dyn Sql, key: &str) -> Result<Option<Standing>, Fault> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::analytics::known_realm;
 use super::learn::Halt;
+use super::permit::newest_of;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
@@ -16,9 +17,10 @@ use crate::push::realm_sync::Profile;
 use crate::push::registration::{Registered, State};
 use crate::push::store::counts::{Point, SERVER, Window};
 use crate::push::store::realms::RealmRow;
-use crate::push::store::{self, counts, operations, plans, realms, uploads};
+use crate::push::store::{self, counts, operations, plans, realms, relocation, uploads};
 use crate::push::tier::Tier;
 use crate::push::upload::Table;
+use crate::push::uuid::Uuid;
 use crate::push::wire::operator::{self as wire, PAGE_MAX, Query, seconds};
 
 /// An account with its organizations and their plans, by pages of these. What is longer than that has pages of its own:
@@ -95,7 +97,7 @@ pub(super) fn server_value(sql: &dyn Sql, server: &Registered) -> Result<Value, 
 }
 
 pub(super) fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Permission>) -> Result<Value, Fault> {
-    let newest = row.number.map(|number| uploads::load_headcount(sql, number)).transpose()?.unwrap_or_default();
+    let newest = newest_of(sql, &row)?;
     let billing = match permission {
         Some(_) => billing_value(sql, row.uuid.as_str())?,
         None => Value::Null,
@@ -139,13 +141,27 @@ pub(super) fn show_realms(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
     Ok(wire::page("realms", entries, next))
 }
 
-pub(super) fn show_audit(sql: &dyn Sql, call: &Call, realm: Option<&RealmRow>) -> Result<Reply, Halt> {
+/// What happened to the server, or with `realm` to an organization that is or was here: its row may be long gone.
+pub(super) fn show_server_audit(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
+    let query = Query::of(call);
+    if let Some(realm) = query.realm()? {
+        return show_realm_audit(sql, call, &realm);
+    }
+    let (after, limit) = (query.after()?, query.limit()?);
+    audit_page(store::audit::load_server_page(sql, after, limit)?, limit)
+}
+
+pub(super) fn show_realm_audit(sql: &dyn Sql, call: &Call, realm: &Uuid) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let (after, limit) = (query.after()?, query.limit()?);
-    let lines = match realm {
-        None => store::audit::load_server_page(sql, after, limit)?,
-        Some(row) => store::audit::load_realm_page(sql, row.uuid.as_str(), row.number, after, limit)?,
+    let number = match realms::load(sql, realm.as_str())? {
+        Some(row) => row.number,
+        None => relocation::load_heard(sql, realm.as_str())?.and_then(|(_, number)| number),
     };
+    audit_page(store::audit::load_realm_page(sql, realm.as_str(), number, after, limit)?, limit)
+}
+
+fn audit_page(lines: Vec<store::audit::AuditLine>, limit: u64) -> Result<Reply, Halt> {
     let entry = |line: store::audit::AuditLine| {
         Ok::<_, Fault>(json!({
             "id": line.audit_id,

@@ -17,6 +17,7 @@ pub(in crate::push) const MIGRATIONS: &[Migration] = &[
         name: "operators",
         sql: include_str!("../../../migrations/push_directory/0002_operators.sql"),
     },
+    Migration { version: 3, name: "moves", sql: include_str!("../../../migrations/push_directory/0003_moves.sql") },
 ];
 
 const NAME: &str = "SELECT server, reserved_until FROM name WHERE kind = ?1 AND name = ?2";

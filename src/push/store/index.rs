@@ -1,36 +1,45 @@
-//! The operators' index and tokens, and farewells of organizations that have moved.
+//! The operators' index and tokens.
 
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement};
 use crate::kernel::time::Timestamp;
-use crate::push::role::{ENDED_KEPT_MS, KeptToken, Role};
+use crate::push::role::{ENDED_KEPT_MS, KeptToken, Role, TOKENS_MAX};
 
 const PUT: &str = "INSERT OR REPLACE INTO server_index (uuid, hostname, contact_email, plan_type, deactivated, \
-    last_request_at, last_version, realms, devices, sealed_devices, names, told_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    last_request_at, last_version, realms, devices, sealed_devices, names, seq, told_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '', ?11, ?12)";
+const LATE: &str = "SELECT (SELECT count(*) FROM server_gone WHERE uuid = ?1) + (SELECT count(*) FROM server_index \
+    WHERE uuid = ?1 AND seq >= ?2)";
 const REMOVE: &str = "DELETE FROM server_index WHERE uuid = ?1";
+const REMOVE_REALMS: &str = "DELETE FROM realm_index WHERE server = ?1";
+const PUT_GONE: &str = "INSERT OR IGNORE INTO server_gone (uuid) VALUES (?1)";
+const REMOVE_CHANGED: &str = "DELETE FROM realm_index WHERE server = ?1 AND realm IN \
+    (SELECT value ->> 'realm' FROM json_each(?2) WHERE value ->> 'words' IS NULL)";
+const PUT_CHANGED: &str = "INSERT INTO realm_index (server, realm, words) \
+    SELECT ?1, value ->> 'realm', value ->> 'words' FROM json_each(?2) WHERE value ->> 'words' IS NOT NULL \
+    AND (SELECT realms FROM index_tally WHERE id = 1) < ?3 \
+    ON CONFLICT (server, realm) DO UPDATE SET words = excluded.words";
 const PAGE: &str = "SELECT uuid, hostname, contact_email, plan_type, deactivated, last_request_at, last_version, \
     realms, devices, sealed_devices FROM server_index WHERE uuid > ?1 AND (?2 = '' OR instr(lower(hostname), ?2) > 0 \
-    OR instr(lower(contact_email), ?2) > 0 OR instr(uuid, ?2) > 0 OR instr(names, ?2) > 0) ORDER BY uuid LIMIT ?3";
+    OR instr(lower(contact_email), ?2) > 0 OR instr(uuid, ?2) > 0 OR uuid IN (SELECT server FROM realm_index \
+    WHERE instr(realm, ?2) > 0 OR instr(words, ?2) > 0)) ORDER BY uuid LIMIT ?3";
 const TOTALS: &str = "SELECT plan_type, deactivated, count(*), coalesce(sum(realms), 0), coalesce(sum(devices), 0), \
     coalesce(sum(sealed_devices), 0) FROM server_index GROUP BY plan_type, deactivated ORDER BY plan_type, deactivated";
 
 const TOKEN: &str = "SELECT id, hash, name, role, created_at, expires_at, revoked_at FROM operator_token WHERE id = ?1";
 const TOKENS: &str = "SELECT id, hash, name, role, created_at, expires_at, revoked_at FROM operator_token \
     WHERE id > ?1 ORDER BY id LIMIT ?2";
-const COUNT_TOKENS: &str = "SELECT count(*) FROM operator_token";
+const COUNT_LIVE: &str = "SELECT count(*) FROM operator_token WHERE expires_at > ?1 AND revoked_at IS NULL";
 const PUT_TOKEN: &str = "INSERT INTO operator_token (id, hash, name, role, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const REVOKE: &str = "UPDATE operator_token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
 const SWEEP_TOKENS: &str = "DELETE FROM operator_token WHERE expires_at < ?1 OR revoked_at < ?1";
+const TRIM_TOKENS: &str = "DELETE FROM operator_token WHERE id IN (SELECT id FROM operator_token \
+    WHERE expires_at <= ?1 OR revoked_at IS NOT NULL ORDER BY min(expires_at, ifnull(revoked_at, expires_at)) DESC \
+    LIMIT -1 OFFSET ?2)";
 
-const PUT_FAREWELL: &str = "INSERT INTO farewell (realm, server, target, actor, due_at, attempts) \
-    VALUES (?1, ?2, ?3, ?4, ?5, 0)";
-const DUE_FAREWELLS: &str = "SELECT farewell_id, realm, server, target, actor, attempts FROM farewell WHERE due_at <= ?1 \
-    ORDER BY due_at, farewell_id LIMIT ?2";
-const NEXT_FAREWELL: &str = "SELECT min(due_at) FROM farewell";
-const PUT_OFF_FAREWELL: &str = "UPDATE farewell SET due_at = ?2, attempts = attempts + 1 WHERE farewell_id = ?1";
-const REMOVE_FAREWELL: &str = "DELETE FROM farewell WHERE farewell_id = ?1";
+/// Organizations of all servers together that can be searched. Each server has 10,000 at most.
+pub(in crate::push) const REALMS_MAX: u64 = 1_000_000;
 
 /// A server as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,20 +69,8 @@ pub(in crate::push) struct Totals {
     pub(in crate::push) sealed_devices: u64,
 }
 
-/// A server that must be told that an organization has left it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are the columns'")]
-pub(in crate::push) struct FarewellRow {
-    pub(in crate::push) farewell_id: i64,
-    pub(in crate::push) realm: String,
-    pub(in crate::push) server: String,
-    pub(in crate::push) target: String,
-    pub(in crate::push) actor: String,
-    pub(in crate::push) attempts: u32,
-}
-
 /// Keeps how a server is.
-pub(in crate::push) fn put(row: &IndexRow, names: &str, now: Timestamp) -> Statement {
+pub(in crate::push) fn put(row: &IndexRow, seq: u64, now: Timestamp) -> Statement {
     let params = vec![
         row.uuid.as_str().into(),
         row.hostname.as_str().into(),
@@ -85,15 +82,29 @@ pub(in crate::push) fn put(row: &IndexRow, names: &str, now: Timestamp) -> State
         row.realms.into(),
         row.devices.into(),
         row.sealed_devices.into(),
-        names.into(),
+        seq.into(),
         now.into(),
     ];
     Statement::new(PUT, params)
 }
 
-/// Forgets a server.
-pub(in crate::push) fn remove(uuid: &str) -> Statement {
-    Statement::new(REMOVE, vec![uuid.into()])
+/// Whether an announcement comes after a newer one, or from a server that was removed.
+pub(in crate::push) fn is_late(sql: &dyn Sql, uuid: &str, seq: u64) -> Result<bool, Fault> {
+    Ok(super::count(&sql.read(Statement::new(LATE, vec![uuid.into(), seq.into()]))?)? > 0)
+}
+
+/// Keeps or forgets organizations of a server; `changes` is their JSON. Beyond [`REALMS_MAX`] no more are kept: operators
+/// still find them by their uuid.
+pub(in crate::push) fn put_realms(uuid: &str, changes: String) -> [Statement; 2] {
+    [
+        Statement::new(REMOVE_CHANGED, vec![uuid.into(), changes.clone().into()]),
+        Statement::new(PUT_CHANGED, vec![uuid.into(), changes.into(), REALMS_MAX.into()]),
+    ]
+}
+
+/// Forgets a server for ever, whatever else arrives of it.
+pub(in crate::push) fn remove(uuid: &str) -> Vec<Statement> {
+    [REMOVE, REMOVE_REALMS, PUT_GONE].into_iter().map(|sql| Statement::new(sql, vec![uuid.into()])).collect()
 }
 
 /// A page of servers in which `search` stands somewhere.
@@ -152,13 +163,13 @@ pub(in crate::push) fn load_tokens(sql: &dyn Sql, after: &str, limit: u64) -> Re
     sql.read(Statement::new(TOKENS, vec![after.into(), limit.into()]))?.iter().map(token).collect()
 }
 
-/// How many tokens are kept.
-pub(in crate::push) fn count_tokens(sql: &dyn Sql) -> Result<u64, Fault> {
-    super::count(&sql.read(Statement::plain(COUNT_TOKENS))?)
+/// How many tokens open doors.
+pub(in crate::push) fn count_live_tokens(sql: &dyn Sql, now: Timestamp) -> Result<u64, Fault> {
+    super::count(&sql.read(Statement::new(COUNT_LIVE, vec![now.into()]))?)
 }
 
-/// Keeps a token, and forgets those that ended long ago.
-pub(in crate::push) fn put_token(kept: &KeptToken) -> [Statement; 2] {
+/// Keeps a token, and forgets those that ended long ago, or before too many others.
+pub(in crate::push) fn put_token(kept: &KeptToken) -> [Statement; 3] {
     let params = vec![
         kept.id.as_str().into(),
         kept.hash.to_vec().into(),
@@ -168,45 +179,14 @@ pub(in crate::push) fn put_token(kept: &KeptToken) -> [Statement; 2] {
         kept.expires_at.into(),
     ];
     let forget = kept.created_at.minus(ENDED_KEPT_MS);
-    [Statement::new(SWEEP_TOKENS, vec![forget.into()]), Statement::new(PUT_TOKEN, params)]
+    [
+        Statement::new(SWEEP_TOKENS, vec![forget.into()]),
+        Statement::new(TRIM_TOKENS, vec![kept.created_at.into(), TOKENS_MAX.into()]),
+        Statement::new(PUT_TOKEN, params),
+    ]
 }
 
 /// Ends a token.
 pub(in crate::push) fn revoke(id: &str, now: Timestamp) -> Statement {
     Statement::new(REVOKE, vec![id.into(), now.into()])
-}
-
-/// Keeps that a server must be told of a loss.
-pub(in crate::push) fn put_farewell(realm: &str, server: &str, target: &str, actor: &str, due: Timestamp) -> Statement {
-    Statement::new(PUT_FAREWELL, vec![realm.into(), server.into(), target.into(), actor.into(), due.into()])
-}
-
-/// Farewells whose time has come.
-pub(in crate::push) fn due_farewells(sql: &dyn Sql, now: Timestamp, limit: u64) -> Result<Vec<FarewellRow>, Fault> {
-    let parse = |row: &Row| {
-        Ok(FarewellRow {
-            farewell_id: row.integer(0)?,
-            realm: row.text(1)?.to_owned(),
-            server: row.text(2)?.to_owned(),
-            target: row.text(3)?.to_owned(),
-            actor: row.text(4)?.to_owned(),
-            attempts: u32::try_from(row.unsigned(5)?).unwrap_or(u32::MAX),
-        })
-    };
-    sql.read(Statement::new(DUE_FAREWELLS, vec![now.into(), limit.into()]))?.iter().map(parse).collect()
-}
-
-/// When the next farewell is due.
-pub(in crate::push) fn next_farewell(sql: &dyn Sql) -> Result<Option<Timestamp>, Fault> {
-    super::earliest(&sql.read(Statement::plain(NEXT_FAREWELL))?)
-}
-
-/// A farewell is said again later.
-pub(in crate::push) fn put_off_farewell(farewell_id: i64, due: Timestamp) -> Statement {
-    Statement::new(PUT_OFF_FAREWELL, vec![farewell_id.into(), due.into()])
-}
-
-/// A farewell was heard.
-pub(in crate::push) fn remove_farewell(farewell_id: i64) -> Statement {
-    Statement::new(REMOVE_FAREWELL, vec![farewell_id.into()])
 }

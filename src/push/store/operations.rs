@@ -32,6 +32,12 @@ const ANNOUNCEMENT: &str = "SELECT due_at, attempts FROM announcement WHERE id =
 const PUT_OFF_ANNOUNCEMENT: &str = "UPDATE announcement SET due_at = ?1, attempts = attempts + 1 WHERE id = 1";
 const ANNOUNCED: &str = "DELETE FROM announcement WHERE id = 1 AND due_at = ?1";
 
+const INDEX_DUTIES: &str = "SELECT duty_id, realm FROM index_duty ORDER BY duty_id LIMIT ?1";
+const INDEX_DUTY_AFTER: &str = "SELECT count(*) FROM (SELECT 1 FROM index_duty WHERE duty_id > ?1 LIMIT 1)";
+const FORGET_INDEX_DUTIES: &str = "DELETE FROM index_duty WHERE duty_id <= ?1";
+const ANNOUNCEMENTS: &str = "SELECT seq FROM index_state WHERE id = 1";
+const PUT_ANNOUNCEMENTS: &str = "UPDATE index_state SET seq = ?1 WHERE id = 1";
+
 const SOME_DEVICES: &str = "SELECT device_id, hex(token_hash) FROM device ORDER BY device_id LIMIT ?1";
 const REMOVE_DEVICES: &str =
     "DELETE FROM device WHERE device_id IN (SELECT device_id FROM device ORDER BY device_id LIMIT ?1)";
@@ -172,6 +178,32 @@ pub(in crate::push) fn put_off_announcement(due: Timestamp) -> Statement {
 /// The index was told, unless something has changed since.
 pub(in crate::push) fn announced(due: Timestamp) -> Statement {
     Statement::new(ANNOUNCED, vec![due.into()])
+}
+
+/// Organizations of which the index must be told, oldest change first.
+pub(in crate::push) fn index_duties(sql: &dyn Sql, limit: u64) -> Result<Vec<(i64, String)>, Fault> {
+    let rows = sql.read(Statement::new(INDEX_DUTIES, vec![limit.into()]))?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.text(1)?.to_owned()))).collect()
+}
+
+/// Whether the index must be told of more organizations than up to a duty.
+pub(in crate::push) fn has_index_duty_after(sql: &dyn Sql, duty_id: i64) -> Result<bool, Fault> {
+    Ok(super::count(&sql.read(Statement::new(INDEX_DUTY_AFTER, vec![duty_id.into()]))?)? > 0)
+}
+
+/// The index knows of organizations up to a duty.
+pub(in crate::push) fn forget_index_duties(duty_id: i64) -> Statement {
+    Statement::new(FORGET_INDEX_DUTIES, vec![duty_id.into()])
+}
+
+/// How many announcements there have been.
+pub(in crate::push) fn load_announcements(sql: &dyn Sql) -> Result<u64, Fault> {
+    super::count(&sql.read(Statement::plain(ANNOUNCEMENTS))?)
+}
+
+/// There has been one more announcement.
+pub(in crate::push) fn put_announcements(seq: u64) -> Statement {
+    Statement::new(PUT_ANNOUNCEMENTS, vec![seq.into()])
 }
 
 /// Some devices' rows and the hashes of their tokens.

@@ -21,6 +21,7 @@ pub(in crate::push) const MIGRATIONS: &[Migration] = &[
         name: "invoices",
         sql: include_str!("../../../migrations/remote_server/0005_invoices.sql"),
     },
+    Migration { version: 7, name: "moves", sql: include_str!("../../../migrations/remote_server/0006_moves.sql") },
 ];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \

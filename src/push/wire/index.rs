@@ -1,4 +1,4 @@
-//! What servers tell the operators' index, and what the directory tells servers of a moving organization.
+//! What servers tell the operators' index, and what the front asks the operators' tokens.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,14 +18,36 @@ pub struct Summary {
     pub realms: u64,
     pub devices: u64,
     pub sealed_devices: u64,
-    /// Names and hosts of organizations, in lower case, to search in.
-    pub names: String,
+    /// Which announcement of this server it is; a later one has a larger number.
+    pub seq: u64,
+    /// Organizations that are not as the index knows them; at most [`CHANGES_MAX`].
+    pub changes: Vec<RealmWords>,
     /// The server was removed: the index forgets it.
     pub removed: bool,
 }
 
-/// The longest [`Summary::names`]. Units: characters.
-pub const NAMES_CHARS_MAX: usize = 2_000;
+/// By what an organization is found: its host and name in lower case, cut. None when it is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct RealmWords {
+    pub realm: String,
+    pub words: Option<String>,
+}
+
+impl RealmWords {
+    /// The words of an organization.
+    #[must_use]
+    pub fn of(realm: String, host: &str, name: &str) -> Self {
+        let cut = |text: &str| text.to_lowercase().chars().take(WORDS_CHARS_MAX).collect::<String>();
+        Self { realm, words: Some(format!("{}\n{}", cut(host), cut(name))) }
+    }
+}
+
+/// Organizations in one announcement; the others follow in the next.
+pub const CHANGES_MAX: u64 = 200;
+
+/// What is kept of a host, and of a name. Units: characters.
+const WORDS_CHARS_MAX: usize = 200;
 
 /// The row of a list.
 #[must_use]
@@ -41,35 +63,6 @@ pub fn server(summary: &Summary) -> Value {
         "realms": summary.realms,
         "devices": summary.devices + summary.sealed_devices,
     })
-}
-
-/// An organization on its way from one server to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct Bundle {
-    pub uuid: String,
-    pub number: Option<i64>,
-    pub profile: Option<String>,
-    pub host: String,
-    pub name: String,
-    /// Hex.
-    pub owner_secret: String,
-    /// Units: milliseconds.
-    pub date_created: Option<u64>,
-    pub plan_type: u64,
-    /// The operator, for the audit.
-    pub actor: String,
-    /// The server that it leaves.
-    pub from: String,
-}
-
-/// An organization has left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct Farewell {
-    pub realm: String,
-    pub to: String,
-    pub actor: String,
 }
 
 /// Whose token it is: the question and its answer.

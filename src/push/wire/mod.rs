@@ -10,6 +10,7 @@ pub mod operator;
 pub mod parcel;
 pub mod provider;
 pub mod realm_report;
+pub mod relocation;
 pub mod request;
 pub mod resolver;
 pub mod send;

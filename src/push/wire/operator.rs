@@ -63,7 +63,11 @@ const fn code(error: &OperationError) -> ErrorCode {
         | OperationError::AlreadyActive
         | OperationError::Removed
         | OperationError::SameServer
-        | OperationError::LivePlan => ErrorCode::Conflict,
+        | OperationError::LivePlan
+        | OperationError::RealmDeactivated
+        | OperationError::RealmActive
+        | OperationError::MoveUnderWay
+        | OperationError::MoveOver => ErrorCode::Conflict,
         OperationError::Full => ErrorCode::AtCapacity,
     }
 }
@@ -125,6 +129,13 @@ impl Query {
             Some(name) if !is_name(name) => Err(OperationError::Query("after")),
             name => Ok(name.unwrap_or_default()),
         }
+    }
+
+    /// The organization that is meant, if one is.
+    ///
+    /// Errors: [`OperationError::Query`].
+    pub fn realm(&self) -> Result<Option<Uuid>, OperationError> {
+        self.get("realm").map(|text| Uuid::parse(text).ok_or(OperationError::Query("realm"))).transpose()
     }
 
     /// A time in seconds.
