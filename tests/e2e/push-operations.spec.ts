@@ -428,7 +428,7 @@ describe('a crash', () => {
       assert.equal((await fresh.status()).status, 401);
       fresh.key = key;
       assert.equal((await fresh.reportRealms([moving])).status, 200);
-      await until('the old server knows', async () => (await server.notifySealed(moving, [])).status === 403, 10_000);
+      await until('the old server knows', async () => (await server.notifySealed(moving, [])).status === 403, 60_000);
       assert.equal((await gone.status()).status, 401);
       await own.server(gone.hostname);
       const all = await until('the list is right', async () => {
@@ -463,8 +463,9 @@ describe('a crash', () => {
           const again = await operator.move(realm, fresh);
           return again.status === 200 || (again.status === 409 && /already/.test(again.text));
         }, 10_000);
+        // What the old server was being told when all ended is told again after twenty seconds.
         await until('the new server has it, the old has not', async () =>
-          (await fresh.notifySealed(realm, [])).status === 200 && (await server.notifySealed(realm, [])).status === 403, 10_000);
+          (await fresh.notifySealed(realm, [])).status === 200 && (await server.notifySealed(realm, [])).status === 403, 60_000);
       }
     }));
 });
