@@ -107,6 +107,46 @@ describe('an organization that moves', () => {
     assert.deepEqual(arrivals.map((row) => [row.extra_data.attr_name, row.extra_data.old_value]), [['server', old.uuid]], 'written down once');
   });
 
+  test('to two servers at once arrives at one', async () => {
+    for (let round = 0; round < 12; round += 1) {
+      const { old, fresh, realm } = await home();
+      const other = await bouncer.ready();
+      const answers = await Promise.all([first.move(realm, fresh), first.move(realm, other)]);
+      assert.ok(answers.some((answer) => answer.status === 200), answers.map((answer) => answer.text).join());
+      await until('one of them serves it', async () => {
+        const said = await Promise.all([fresh, other, old].map(async (server) => (await server.notifySealed(realm, [])).status));
+        return said.filter((status) => status === 200).length === 1 && said[2] === 403;
+      });
+    }
+  });
+
+  test('can go back at once', async () => {
+    // The old server is told of the first move while the second is under way: many rounds at once, so that they meet.
+    const rounds = await Promise.all(Array.from({ length: 20 }, home));
+    for (const { old, fresh, realm } of rounds) {
+      assert.equal((await first.move(realm, fresh)).status, 200);
+      assert.equal((await first.move(realm, old)).status, 200);
+    }
+    const lost: string[] = [];
+    for (const { old, fresh, realm } of rounds) {
+      await until('the other knows', async () => (await fresh.notifySealed(realm, [])).status === 403);
+      const answer = await old.notifySealed(realm, []);
+      if (answer.status !== 200) lost.push(answer.json.code);
+    }
+    assert.deepEqual(lost, []);
+  });
+
+  test('keeps its story, which stands in that of both servers', async () => {
+    const { old, fresh, realm } = await home();
+    await reportPeople(old, realm, 5);
+    await first.changePlan(on(realm), { plan_type: 102 });
+    const before = await first.audit(on(realm));
+    assert.equal((await first.move(realm, fresh)).status, 200);
+    const text = JSON.stringify(await first.audit(on(realm)));
+    for (const row of before) assert.ok(text.includes(JSON.stringify(row.extra_data)), `${row.event_type} is gone`);
+    for (const server of [old, fresh]) assert.ok(JSON.stringify(await first.audit(at(server))).includes(realm.uuid), 'the move is not to be seen');
+  });
+
   test('is not torn by the uploads of both servers', async () => {
     for (let round = 0; round < 4; round += 1) {
       const { old, fresh, realm } = await home();

@@ -230,6 +230,20 @@ describe('a server that is removed', () => {
     assert.deepEqual((await heir.notify({ ...user, realm_uuid: realm.uuid })).json.realm, { can_push: true, expected_end_timestamp: null });
   });
 
+  test('is not billed any more', async () => {
+    const victim = await bouncer.ready([newRealm(1)]);
+    const due = seconds() + 2;
+    await first.changePlan(at(victim), { plan: { tier: 103, status: 3, next_invoice_date: due } });
+    await first.act('DELETE', at(victim));
+    const other = await bouncer.ready([newRealm(1)]);
+    await first.changePlan(at(other), { plan: { tier: 103, status: 3, next_invoice_date: due } });
+    await until('one that is still there is billed', async () => (await first.read(`${at(other)}/invoices`)).invoices.length === 1, 15_000, 100);
+    await until('all that is due is done', () => seconds() > due + 2, 10_000);
+    assert.deepEqual((await first.read(`${at(victim)}/invoices`)).invoices, []);
+    const { push, billing } = await first.read(at(victim));
+    assert.deepEqual([push?.can_push ?? false, billing.plan], [false, null]);
+  });
+
   test('is removed whole also in the middle of an upload', async () => {
     for (let round = 0; round < 4; round += 1) {
       const victim = await bouncer.server();
@@ -296,6 +310,14 @@ describe('a series of counts', () => {
       assert.deepEqual(values(await series(at(server), 'property=messages_read::hour', limit)), Array.from({ length: 48 }, (_, i) => 100 + i), `limit ${limit}`);
       assert.equal((await series(on(realm), 'property=messages_sent:is_bot:hour', limit)).length, 48);
     }
+  });
+
+  test('has at most 200 rows on a page', async () => {
+    const [busy, count] = [await bouncer.server(), 250];
+    const rows = Array.from({ length: count }, (_, i) => ({ property: 'messages_read::hour', id: i + 1, end_time: end - (count - i) * HOUR, subgroup: null, value: i }));
+    assert.equal((await busy.upload({ installation_counts: rows })).status, 200);
+    assert.deepEqual(values(await series(at(busy), 'property=messages_read::hour')), rows.map((row) => row.value));
+    for (const more of ['', '&limit=1000']) assert.ok((await first.read(`${at(busy)}/counts?property=messages_read::hour${more}`)).rows.length <= 200, `a page${more}`);
   });
 
   test('has what the bouncer counts itself, by day', async () => {

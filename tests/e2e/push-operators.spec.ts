@@ -3,13 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { assertStranger, assertSuccess, Bouncer, deviceCounts, fcmToken, FOREIGN_REALM, hexToken, keep, report, withBouncer } from './support/push/bouncer.ts';
 import { newKey, newRealm, Phone, RemoteServer } from './support/push/client.ts';
 import type { Realm } from './support/push/client.ts';
 import { firstOperator, ofType, Operator, PAYMENT_KEY, ROLES, routes, SECRET, seconds } from './support/push/operator.ts';
 import type { Role } from './support/push/operator.ts';
-import { assertProblem, until } from './support/service.ts';
+import { assertProblem, ROOT, until } from './support/service.ts';
 import type { Answer } from './support/service.ts';
 
 let bouncer: Bouncer;
@@ -189,6 +191,15 @@ describe('a door', () => {
         }
       }
     }));
+
+  test('shuts for tokens from before, too, when ADMIN_SECRET is taken away', () =>
+    withBouncer({ ADMIN_SECRET: SECRET }, async (own) => {
+      const old = (await firstOperator(own).hire('owner')).operator;
+      await own.service.crash();
+      delete own.service.settings.ADMIN_SECRET;
+      await own.service.boot();
+      for (const path of ['metrics', 'servers', 'operators']) assertProblem(await old.get(path), 503);
+    }));
 });
 
 describe('a token of an operator', () => {
@@ -245,6 +256,12 @@ describe('a token of an operator', () => {
       assertProblem(await first.ask('POST', 'operators', wish), 400);
     }
     assert.equal((await first.all('operators', 'tokens')).length, count);
+  });
+
+  test('has a name that is one line of text', async () => {
+    for (const name of ['two\nlines', 'a\u0000b', '\u001b[31mred', '   ', '\u202eback']) {
+      assertProblem(await first.ask('POST', 'operators', { name, role: 'viewer' }), 400);
+    }
   });
 
   test('names who did what in the audit', async () => {
@@ -450,5 +467,99 @@ describe('a document', () => {
     assert.equal(all.server.uuid, server.uuid);
     assert.deepEqual(all.realms.map((row: any) => row.uuid), [realm.uuid]);
     assert.ok(Math.abs(all.exported_at - seconds()) < 5);
+  });
+});
+
+describe('an operation that is asked for wrongly', () => {
+  let server: RemoteServer;
+  let realm: Realm;
+  before(async () => {
+    ({ server, realm } = await bouncer.readyRealm());
+  });
+
+  test('is refused when the cursor or the size of a page means nothing, on every list', async () => {
+    const counts = 'counts?property=messages_read::hour';
+    const lists = ['servers', 'operators', ...['realms', 'audit', 'tokens', 'invoices', counts].map((name) => `${at(server)}/${name}`), ...['audit', 'invoices', counts].map((name) => `${on(realm)}/${name}`)];
+    const wrong: string[] = [];
+    for (const path of lists) {
+      for (const query of ['limit=0', 'limit=-1', 'limit=x', 'limit=1.5', 'after=rubbish', 'after=-1', `after=${'x'.repeat(500)}`]) {
+        const { status } = await first.get(`${path}${path.includes('?') ? '&' : '?'}${query}`);
+        if (status !== 400) wrong.push(`${path} ${query.slice(0, 20)}: ${status}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  test('is refused when the body is a list and no object', async () => {
+    const other = await bouncer.server();
+    const wrong: string[] = [];
+    for (const [method, path, body] of [
+      ['POST', `${at(server)}/deactivate`, []], ['POST', `${at(server)}/deactivate`, ['a reason']], ['POST', `${at(server)}/reactivate`, []],
+      ['PUT', `${at(server)}/plan`, [103, null, null]], ['PUT', `${on(realm)}/plan`, [103, null, null]], ['POST', 'operators', ['a', 'owner', 60]],
+      ['POST', `${on(realm)}/move`, [other.uuid, realm.uuid_owner_secret]],
+    ] as const) {
+      const { status } = await first.ask(method, path, body);
+      if (status !== 400) wrong.push(`${method} ${path} ${JSON.stringify(body)}: ${status}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  test('is told where it is wrong, by a pointer, and not in the words of the program', async () => {
+    for (const [wish, pointer] of [
+      [{ plan: { tier: 'x' } }, '/plan/tier'], [{ plan: { status: 99 } }, '/plan/status'], [{ mystery: 1 }, '/mystery'], [{ plan_type: '103' }, '/plan_type'], [{ customer: { nope: 1 } }, '/customer/nope'],
+    ] as const) {
+      const answer = await first.plan(at(server), wish);
+      assertProblem(answer, 400);
+      assert.doesNotMatch(answer.json.detail, /\bu64\b|struct |at line \d/, answer.text);
+      assert.equal(answer.json.errors?.[0]?.pointer, pointer, answer.text);
+    }
+  });
+
+  test('is described with all that it takes', () => {
+    const { paths } = JSON.parse(readFileSync(join(ROOT, 'openapi.json'), 'utf8'));
+    const taken = (method: string, path: string): string[] => (paths[path][method].parameters ?? []).filter((one: any) => one.in === 'query').map((one: any) => one.name).sort();
+    assert.deepEqual(taken('get', '/v1/push/servers'), ['after', 'limit', 'query']);
+    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/audit'), ['after', 'limit']);
+    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/counts'), ['after', 'from', 'limit', 'property', 'to']);
+    assert.deepEqual(taken('get', '/v1/push/realms/{uuid}/invoices'), ['after', 'format', 'limit']);
+  });
+});
+
+describe('a document, as a whole,', () => {
+  test('of an organization says on which server it is', async () => {
+    const { server, realm } = await bouncer.readyRealm();
+    assert.ok(JSON.stringify(await first.read(on(realm))).includes(server.uuid));
+  });
+
+  test('of an organization says when it was last heard of, whatever it asked for', async () => {
+    const user = { user_uuid: randomUUID() };
+    const asks: Record<string, (server: RemoteServer, realm: Realm) => Promise<Answer>> = {
+      'push/register': (server, realm) => server.addDevice('fcm', fcmToken(), user, { realm_uuid: realm.uuid }),
+      'push/unregister': (server, realm) => server.form('push/unregister', { ...user, token: fcmToken(), token_kind: '2', realm_uuid: realm.uuid }),
+      'push/notify': (server, realm) => server.notify({ ...user, realm_uuid: realm.uuid }),
+      'push/e2ee/register': (server, realm) => server.addSealedDevice(realm, new Phone('fcm'), bouncer.keys.publicKey),
+      'push/e2ee/notify': (server, realm) => server.notifySealed(realm, []),
+    };
+    const silent: string[] = [];
+    for (const [path, ask] of Object.entries(asks)) {
+      const { server, realm } = await bouncer.readyRealm();
+      const begun = seconds();
+      await ask(server, realm);
+      const last = (await first.read(on(realm))).last_request_datetime;
+      if (last === null || last < begun) silent.push(path);
+    }
+    assert.deepEqual(silent, []);
+  });
+
+  test('with all of a server has its devices, its story and its bills', async () => {
+    const { server, realm } = await bouncer.readyRealm();
+    await server.addDevice('fcm', fcmToken(), { user_id: 7001 });
+    await first.changePlan(at(server), { plan: { tier: 103 }, customer: { payment_reference: 'cus_of_export' } });
+    await until('the invoice is there', async () => (await first.read(`${at(server)}/invoices`)).invoices.length === 1);
+    const all = await first.read(`${at(server)}/export`);
+    const text = JSON.stringify(all);
+    const [token] = await first.all(`${at(server)}/tokens`, 'tokens');
+    assert.equal(all.plans[0].billing.customer?.payment_reference, 'cus_of_export');
+    for (const [what, word] of [['devices', token.token_hash], ['the audit', '10215'], ['invoices', '"period_start"'], ['organizations', realm.uuid]]) assert.ok(text.includes(word), `${what} are missing`);
   });
 });

@@ -3,12 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { assertRefused, assertSuccess, Bouncer, keep, OLD_PLAN, withBouncer } from './support/push/bouncer.ts';
 import { newRealm, RemoteServer } from './support/push/client.ts';
 import type { Realm } from './support/push/client.ts';
 import { change, firstOperator, ofType, Operator, PAYMENT_KEY, PaymentSystem, reportPeople, SECRET, seconds, signature } from './support/push/operator.ts';
-import { assertProblem, until } from './support/service.ts';
+import { assertProblem, ROOT, until } from './support/service.ts';
 import type { Answer } from './support/service.ts';
 
 const at = (server: { uuid: string }): string => `servers/${server.uuid}`;
@@ -178,6 +180,33 @@ describe('an operator', () => {
     assert.deepEqual([await first.read(at(server)), await first.audit(at(server)), await first.audit(on(realm))], before);
   });
 
+  test('is refused a discount that is none', async () => {
+    const { server } = await home();
+    await first.changePlan(at(server), { plan: { tier: 103 } });
+    const taken: string[] = [];
+    for (const discount of ['half', '101', '-1', '', 'NaN', '1e400']) {
+      if ((await first.plan(at(server), { plan: { discount } })).status !== 400) taken.push(discount);
+    }
+    assert.deepEqual(taken, []);
+  });
+
+  test('who changes tier or schedule changes the price with it', async () => {
+    const { server } = await home();
+    const prices: unknown[] = [];
+    for (const plan of [{ tier: 103, billing_schedule: 2 }, { billing_schedule: 1 }, { tier: 104 }, { billing_schedule: 2 }]) {
+      const made = (await first.changePlan(at(server), { plan })).plan;
+      prices.push([made.tier, made.billing_schedule, made.price_per_license]);
+    }
+    assert.deepEqual(prices, [[103, 2, 350], [103, 1, 4200], [104, 1, 8000], [104, 2, 800]]);
+  });
+
+  test('who sponsors somebody that paid sends no more bills', async () => {
+    const { server } = await home();
+    await first.changePlan(at(server), { plan: { tier: 104, status: 3, next_invoice_date: seconds() + DAY } });
+    const { plan } = await first.changePlan(at(server), { plan: { tier: 102, status: 1 } });
+    assert.deepEqual([plan.tier, plan.price_per_license, plan.next_invoice_date], [102, null, null], 'as one that was sponsored from the beginning');
+  });
+
   test('decides for an organization without touching its server, and for a server with all that have no plan of their own', async () => {
     const server = await bouncer.server();
     const [one, two] = [newRealm(1), newRealm(2)];
@@ -234,6 +263,7 @@ describe('a plan that ends', () => {
     assert.equal((await first.read(on(one.realm))).plan_type, 100);
     const row = ofType(await first.audit(on(one.realm)), 204).at(-1);
     assert.deepEqual([row.extra_data.old_value, row.extra_data.new_value], [103, 100]);
+    assert.deepEqual(change(ofType(await first.audit(on(one.realm)), 506).at(-1)), ['status', 2, 11]);
   });
 
   test('ends while the service is down, too', () =>
@@ -362,6 +392,7 @@ describe('invoices', () => {
     for (const [whose, row] of [[on(realm), small], [at(server), large]] as const) {
       const csv = await first.get(`${whose}/invoices?format=csv`);
       assert.equal(csv.status, 200);
+      assert.match(String(csv.headers['content-type']), /^text\/csv\b/);
       const [head = '', ...lines] = csv.text.trimEnd().split(/\r?\n/);
       const names = head.split(',');
       assert.deepEqual([...names].sort(), Object.keys(row).sort(), 'the same columns');
@@ -396,6 +427,11 @@ describe('invoices', () => {
 });
 
 describe('the payment system', () => {
+  test('finds in the README how messages are signed, both ways', () => {
+    const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+    for (const word of ['Waystation-Signature', 'HMAC-SHA256', 'billing-events']) assert.ok(text.replaceAll('X-Waystation-Signature', '').includes(word), word);
+  });
+
   test('hears of every change, signed, in words that lead back to it', async () => {
     const { server, realm } = await home(12);
     await first.changePlan(at(server), { plan_type: 102 });
@@ -430,9 +466,12 @@ describe('the payment system', () => {
         await operator.changePlan(at(two), { plan_type: 102 });
         await own.until(2);
         await near.service.crashAndRestart();
-        await own.until(4, 90_000);
+        // What has changed meanwhile is another message.
+        await operator.changePlan(at(one), { plan_type: 101 });
+        await own.until(5, 90_000);
         for (const server of [one, two]) {
-          const [first, second, ...more] = own.heard(server);
+          const heard = own.heard(server);
+          const [first, second, ...more] = heard.filter((event) => event.id === heard[0].id);
           assert.deepEqual(second, first, 'in the same words');
           assert.deepEqual(more, []);
         }
@@ -442,7 +481,97 @@ describe('the payment system', () => {
     }
   });
 
+  const answered = (answer: Answer, status: number): void => {
+    assert.equal(answer.status, status, answer.text);
+    if (status !== 200) assertProblem(answer, status);
+  };
   const event = (more: object): object => ({ event: randomUUID(), ...more });
+
+  test('sets plans by signed messages, written down as its own', async () => {
+    const one = await home(12);
+    const { server, realm } = one;
+    answered(await payment.tell(bouncer.service, server, event({ change: { plan: { tier: 104 } } })), 200);
+    assert.deepEqual([(await planOf(at(server))).tier, (await first.read(at(server))).plan_type], [104, 104]);
+    assert.deepEqual(await told(one), [true, null]);
+    answered(await payment.tell(bouncer.service, server, event({ realm: realm.uuid, change: { plan_type: 102 } })), 200);
+    assert.equal((await first.read(on(realm))).plan_type, 102);
+    answered(await payment.tell(bouncer.service, server, event({ change: { plan: { status: 2 } } })), 200);
+    assert.equal((await planOf(at(server))).status, 2);
+    const rows = [...ofType(await first.audit(at(server)), 502, 10_204, 506), ...ofType(await first.audit(on(realm)), 204)];
+    assert.ok(rows.length >= 4);
+    const [byOperator] = ofType(await (async () => {
+      await first.changePlan(at(server), { plan_type: 105 });
+      return first.audit(at(server));
+    })(), 10_204).slice(-1);
+    for (const row of rows) assert.notEqual(row.actor, byOperator.actor);
+  });
+
+  test('is believed only with the right key, at the right time, for those very bytes', async () => {
+    const { server } = await home(12);
+    const message = { event: 'a gift', change: { plan_type: 102 } };
+    const body = JSON.stringify(message);
+    const good = signature(body);
+    const [, , hex = ''] = /t=(\d+),v1=(.*)/.exec(good) ?? [];
+    const bad: (string | undefined)[] = [
+      '', 'nonsense', hex, `v1=${hex}`, `t=${seconds()}`, good.slice(0, -1), `${good}0`, good.replace(/v1=./, 'v1=g'),
+      signature(body, seconds(), 'another key'), signature(body, seconds(), SECRET), signature(body, seconds(), ''),
+      signature(body, seconds() - 310), signature(body, seconds() + 310), signature(body, 0), signature(body, -1),
+      good.replace(/t=\d+/, `t=${seconds() + 1}`), signature(`${body} `), signature(JSON.stringify({ ...message, change: { plan_type: 105 } })),
+    ];
+    for (const signed of bad) answered(await payment.tell(bouncer.service, server, message, signed), 401);
+    answered(await first.ask('POST', `${at(server)}/billing-events`, message), 401);
+    answered(await bouncer.service.post(`/v1/push/${at(server)}/billing-events`, body, { headers: server.headers }), 401);
+    assert.equal((await first.read(at(server))).plan_type, 100);
+    // Clocks may differ a little.
+    for (const [i, skew] of [-240, 240].entries()) {
+      const later = { event: `skewed ${server.uuid} ${i}`, change: { plan_type: i === 0 ? 102 : 100 } };
+      answered(await payment.tell(bouncer.service, server, later, signature(JSON.stringify(later), seconds() + skew)), 200);
+    }
+  });
+
+  test('counts once, however often the same message comes', async () => {
+    const { server } = await home(12);
+    const message = event({ change: { plan_type: 102 } });
+    const signed = signature(JSON.stringify(message));
+    const answers = await Promise.all(Array.from({ length: 10 }, () => payment.tell(bouncer.service, server, message, signed)));
+    for (const answer of answers) assert.ok(answer.status === 200 || answer.status === 409, answer.text);
+    assert.ok(answers.some((answer) => answer.status === 200));
+    assert.equal(ofType(await first.audit(at(server)), 10_204).length, 1);
+    await first.changePlan(at(server), { plan_type: 100 });
+    const replayed = await payment.tell(bouncer.service, server, message, signed);
+    assert.ok(replayed.status === 200 || replayed.status === 409, replayed.text);
+    assert.equal((await first.read(at(server))).plan_type, 100, 'a replay changes nothing');
+    // Signed anew it is still the same message.
+    await payment.tell(bouncer.service, server, message, signature(JSON.stringify(message), seconds() - 5));
+    assert.equal((await first.read(at(server))).plan_type, 100);
+    // A captured message is worth nothing for another server.
+    const other = (await home(12)).server;
+    const one = event({ change: { plan_type: 102 } });
+    const captured = signature(JSON.stringify(one));
+    answered(await payment.tell(bouncer.service, server, one, captured), 200);
+    await bouncer.service.crashAndRestart();
+    await first.changePlan(at(server), { plan_type: 100 });
+    await payment.tell(bouncer.service, server, one, captured);
+    assert.equal((await first.read(at(server))).plan_type, 100, 'not even after a crash');
+    assert.equal((await first.read(at(other))).plan_type, 100);
+  });
+
+  test('is refused what makes no sense', async () => {
+    const { server, realm } = await home(12);
+    for (const message of [
+      {}, [], { event: 'x' }, { change: { plan_type: 102 } }, event({ change: {} }), event({ change: { plan_type: 7 } }), event({ change: { plan: { tier: 5 } } }),
+      { event: '', change: { plan_type: 102 } }, { event: 'x'.repeat(200), change: { plan_type: 102 } }, { event: 7, change: { plan_type: 102 } },
+      event({ change: { plan_type: 102 }, more: 1 }), event({ realm: 'nowhere', change: { plan_type: 102 } }),
+    ]) answered(await payment.tell(bouncer.service, server, message), 400);
+    answered(await payment.tell(bouncer.service, server, event({ realm: randomUUID(), change: { plan_type: 102 } })), 404);
+    answered(await payment.tell(bouncer.service, { uuid: randomUUID() }, event({ change: { plan_type: 102 } })), 404);
+    assert.deepEqual([(await first.read(at(server))).plan_type, (await first.read(on(realm))).plan_type], [100, 100]);
+    // A refused message may come again when it makes sense.
+    const name = randomUUID();
+    answered(await payment.tell(bouncer.service, server, { event: name, change: { plan_type: 7 } }), 400);
+    answered(await payment.tell(bouncer.service, server, { event: name, change: { plan_type: 102 } }), 200);
+    assert.equal((await first.read(at(server))).plan_type, 102);
+  });
 
   test('has no say while there is no key', () =>
     withBouncer({ ADMIN_SECRET: SECRET }, async (own) => {
