@@ -426,6 +426,8 @@ fn audit_and_invoices_of_an_organization_stay_readable_after_a_move_and_a_remova
     let plan = json!({ "plan": { "tier": 103, "licenses": 10 } });
     assert_eq!(admin(&mut world, Op::OperatorRealmPlan, REALM, "", &plan).status, 200);
     world.wait(40 * DAY);
+    people(&mut world, UUID_A, 2, 0, 5);
+    world.wait(1_000);
     admin(&mut world, Op::OperatorRealmPlan, REALM, "", &json!({ "plan": { "status": 11 } }));
     let before = read(&mut world, Op::OperatorRealmAudit, REALM, "");
     assert_eq!(move_to(&mut world, UUID_B).status, 200);
