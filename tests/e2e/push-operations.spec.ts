@@ -317,7 +317,8 @@ describe('a series of counts', () => {
     const rows = Array.from({ length: count }, (_, i) => ({ property: 'messages_read::hour', id: i + 1, end_time: end - (count - i) * HOUR, subgroup: null, value: i }));
     assert.equal((await busy.upload({ installation_counts: rows })).status, 200);
     assert.deepEqual(values(await series(at(busy), 'property=messages_read::hour')), rows.map((row) => row.value));
-    for (const more of ['', '&limit=1000']) assert.ok((await first.read(`${at(busy)}/counts?property=messages_read::hour${more}`)).rows.length <= 200, `a page${more}`);
+    for (const more of ['', '&limit=200']) assert.equal((await first.read(`${at(busy)}/counts?property=messages_read::hour${more}`)).rows.length, 200, `a page${more}`);
+    for (const limit of ['0', '201', '1000', '-1', 'all']) assertProblem(await first.get(`${at(busy)}/counts?property=messages_read::hour&limit=${limit}`), 400);
   });
 
   test('has what the bouncer counts itself, by day', async () => {

@@ -146,7 +146,8 @@ describe('an operator', () => {
       await first.changePlan(whose, { plan: { status: 11 } });
       assert.equal(await planOf(whose), null, 'and nothing stood behind it');
     }
-    assert.deepEqual((await first.read(`${at(server)}/export`)).plans.filter((row: any) => row.billing.plan !== null), []);
+    const all = await first.read(`${at(server)}/export`);
+    assert.deepEqual([all.server, ...all.realms].filter((row: any) => row.billing.plan !== null), []);
   });
   test('ends only what is there', async () => {
     const { server } = await home();
@@ -485,17 +486,17 @@ describe('the payment system', () => {
     assert.equal(answer.status, status, answer.text);
     if (status !== 200) assertProblem(answer, status);
   };
-  const event = (more: object): object => ({ event: randomUUID(), ...more });
+  const event = (server: { uuid: string }, more: object): object => ({ event: randomUUID(), server: server.uuid, ...more });
 
   test('sets plans by signed messages, written down as its own', async () => {
     const one = await home(12);
     const { server, realm } = one;
-    answered(await payment.tell(bouncer.service, server, event({ change: { plan: { tier: 104 } } })), 200);
+    answered(await payment.tell(bouncer.service, server, event(server, { change: { plan: { tier: 104 } } })), 200);
     assert.deepEqual([(await planOf(at(server))).tier, (await first.read(at(server))).plan_type], [104, 104]);
     assert.deepEqual(await told(one), [true, null]);
-    answered(await payment.tell(bouncer.service, server, event({ realm: realm.uuid, change: { plan_type: 102 } })), 200);
+    answered(await payment.tell(bouncer.service, server, event(server, { realm: realm.uuid, change: { plan_type: 102 } })), 200);
     assert.equal((await first.read(on(realm))).plan_type, 102);
-    answered(await payment.tell(bouncer.service, server, event({ change: { plan: { status: 2 } } })), 200);
+    answered(await payment.tell(bouncer.service, server, event(server, { change: { plan: { status: 2 } } })), 200);
     assert.equal((await planOf(at(server))).status, 2);
     const rows = [...ofType(await first.audit(at(server)), 502, 10_204, 506), ...ofType(await first.audit(on(realm)), 204)];
     assert.ok(rows.length >= 4);
@@ -508,7 +509,7 @@ describe('the payment system', () => {
 
   test('is believed only with the right key, at the right time, for those very bytes', async () => {
     const { server } = await home(12);
-    const message = { event: 'a gift', change: { plan_type: 102 } };
+    const message = { event: 'a gift', server: server.uuid, change: { plan_type: 102 } };
     const body = JSON.stringify(message);
     const good = signature(body);
     const [, , hex = ''] = /t=(\d+),v1=(.*)/.exec(good) ?? [];
@@ -524,14 +525,14 @@ describe('the payment system', () => {
     assert.equal((await first.read(at(server))).plan_type, 100);
     // Clocks may differ a little.
     for (const [i, skew] of [-240, 240].entries()) {
-      const later = { event: `skewed ${server.uuid} ${i}`, change: { plan_type: i === 0 ? 102 : 100 } };
+      const later = { event: `skewed ${server.uuid} ${i}`, server: server.uuid, change: { plan_type: i === 0 ? 102 : 100 } };
       answered(await payment.tell(bouncer.service, server, later, signature(JSON.stringify(later), seconds() + skew)), 200);
     }
   });
 
   test('counts once, however often the same message comes', async () => {
     const { server } = await home(12);
-    const message = event({ change: { plan_type: 102 } });
+    const message = event(server, { change: { plan_type: 102 } });
     const signed = signature(JSON.stringify(message));
     const answers = await Promise.all(Array.from({ length: 10 }, () => payment.tell(bouncer.service, server, message, signed)));
     for (const answer of answers) assert.ok(answer.status === 200 || answer.status === 409, answer.text);
@@ -546,12 +547,13 @@ describe('the payment system', () => {
     assert.equal((await first.read(at(server))).plan_type, 100);
     // A captured message is worth nothing for another server.
     const other = (await home(12)).server;
-    const one = event({ change: { plan_type: 102 } });
+    const one = event(server, { change: { plan_type: 102 } });
     const captured = signature(JSON.stringify(one));
     answered(await payment.tell(bouncer.service, server, one, captured), 200);
     await bouncer.service.crashAndRestart();
     await first.changePlan(at(server), { plan_type: 100 });
     await payment.tell(bouncer.service, server, one, captured);
+    answered(await payment.tell(bouncer.service, other, one, captured), 404);
     assert.equal((await first.read(at(server))).plan_type, 100, 'not even after a crash');
     assert.equal((await first.read(at(other))).plan_type, 100);
   });
@@ -559,24 +561,27 @@ describe('the payment system', () => {
   test('is refused what makes no sense', async () => {
     const { server, realm } = await home(12);
     for (const message of [
-      {}, [], { event: 'x' }, { change: { plan_type: 102 } }, event({ change: {} }), event({ change: { plan_type: 7 } }), event({ change: { plan: { tier: 5 } } }),
-      { event: '', change: { plan_type: 102 } }, { event: 'x'.repeat(200), change: { plan_type: 102 } }, { event: 7, change: { plan_type: 102 } },
-      event({ change: { plan_type: 102 }, more: 1 }), event({ realm: 'nowhere', change: { plan_type: 102 } }),
+      {}, [], { event: 'x' }, { change: { plan_type: 102 } }, { event: 'x', change: { plan_type: 102 } }, event(server, { server: 'nobody', change: { plan_type: 102 } }), event(server, { change: { plan_type: 7 } }), event(server, { change: { plan: { tier: 5 } } }),
+      event(server, { event: '', change: { plan_type: 102 } }), event(server, { event: 'x'.repeat(200), change: { plan_type: 102 } }), event(server, { event: 7, change: { plan_type: 102 } }),
+      event(server, { change: { plan_type: 102 }, more: 1 }), event(server, { realm: 'nowhere', change: { plan_type: 102 } }),
     ]) answered(await payment.tell(bouncer.service, server, message), 400);
-    answered(await payment.tell(bouncer.service, server, event({ realm: randomUUID(), change: { plan_type: 102 } })), 404);
-    answered(await payment.tell(bouncer.service, { uuid: randomUUID() }, event({ change: { plan_type: 102 } })), 404);
+    answered(await payment.tell(bouncer.service, server, event(server, { realm: randomUUID(), change: { plan_type: 102 } })), 404);
+    const stranger = { uuid: randomUUID() };
+    answered(await payment.tell(bouncer.service, stranger, event(stranger, { change: { plan_type: 102 } })), 404);
+    // What is so already is no mistake, and is not told again for days.
+    answered(await payment.tell(bouncer.service, server, event(server, { change: {} })), 200);
     assert.deepEqual([(await first.read(at(server))).plan_type, (await first.read(on(realm))).plan_type], [100, 100]);
     // A refused message may come again when it makes sense.
     const name = randomUUID();
-    answered(await payment.tell(bouncer.service, server, { event: name, change: { plan_type: 7 } }), 400);
-    answered(await payment.tell(bouncer.service, server, { event: name, change: { plan_type: 102 } }), 200);
+    answered(await payment.tell(bouncer.service, server, { event: name, server: server.uuid, change: { plan_type: 7 } }), 400);
+    answered(await payment.tell(bouncer.service, server, { event: name, server: server.uuid, change: { plan_type: 102 } }), 200);
     assert.equal((await first.read(at(server))).plan_type, 102);
   });
 
   test('has no say while there is no key', () =>
     withBouncer({ ADMIN_SECRET: SECRET }, async (own) => {
       const server = await own.server();
-      const message = event({ change: { plan_type: 102 } });
+      const message = event(server, { change: { plan_type: 102 } });
       for (const key of ['', 'undefined', SECRET]) {
         assertProblem(await payment.tell(own.service, server, message, signature(JSON.stringify(message), seconds(), key)), 503);
       }

@@ -138,7 +138,7 @@ export class PaymentSystem extends Fake {
 
   tell(service: Service, server: { uuid: string }, message: object, signed?: string): Promise<Answer> {
     const body = JSON.stringify(message);
-    const headers = { 'Waystation-Signature': signed ?? signature(body), Authorization: `Signature ${signed ?? signature(body)}` };
+    const headers = { 'Waystation-Signature': signed ?? signature(body) };
     return service.post(`/v1/push/servers/${server.uuid}/billing-events`, body, { headers });
   }
 }
