@@ -235,8 +235,11 @@ describe('a server that is removed', () => {
     const due = seconds() + 2;
     await first.changePlan(at(victim), { plan: { tier: 103, status: 3, next_invoice_date: due } });
     await first.act('DELETE', at(victim));
-    const other = await bouncer.ready([newRealm(1)]);
+    const kept = newRealm(1);
+    const other = await bouncer.ready([kept]);
     await first.changePlan(at(other), { plan: { tier: 103, status: 3, next_invoice_date: due } });
+    await until('its date', () => seconds() > due, 10_000);
+    await reportPeople(other, kept, 3);
     await until('one that is still there is billed', async () => (await first.read(`${at(other)}/invoices`)).invoices.length === 1, 15_000, 100);
     await until('all that is due is done', () => seconds() > due + 2, 10_000);
     assert.deepEqual((await first.read(`${at(victim)}/invoices`)).invoices, []);
