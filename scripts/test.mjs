@@ -32,6 +32,11 @@ async function clippy(args, what) {
   await cargo(["clippy", "--quiet", ...args, "--", "-D", "warnings"], `clippy found something in ${what}, see above.`);
 }
 
+/** A link to something that is gone misleads whoever reads. */
+async function docs() {
+  await cargo(["doc", "--no-deps", "--lib", "--quiet"], "A link in the documentation leads nowhere, see above.", { RUSTDOCFLAGS: "-D warnings" });
+}
+
 async function nativeTests() {
   count(await cargo(["test", "--quiet"], "A native test failed, see above."));
 }
@@ -88,6 +93,7 @@ const STEPS = [
   ["TypeScript types", () => run(at("node_modules/.bin/tsc"), ["-p", "scripts/tsconfig.json"], "A TypeScript type is wrong, see above.")],
   ["Lints, native (a minute from nothing)", () => clippy(["--all-targets"], "the native build")],
   ["Lints, WebAssembly (a minute from nothing)", () => clippy(["--lib", "--target", "wasm32-unknown-unknown"], "the WebAssembly build")],
+  ["Links in the documentation", docs],
   ["Native tests (2 minutes from nothing)", nativeTests],
   ["WebAssembly build", buildWorker],
   ["WebAssembly budget", budget],

@@ -43,7 +43,7 @@
 //! used up by the registry, judged by the store and granted by the registry: [`object::handoff`]. What a visiting socket
 //! has shown is in its own attachment. In memory there is only the policy.
 //!
-//! Reading order: [`field`], [`version`], [`policy`], [`build_token`], [`device`], [`registration`], [`reference`],
+//! Reading order: [`field`], [`version`], [`policy`], [`build_token`], [`device`], [`registration`], [`mod@reference`],
 //! [`challenge`], [`verify`], [`session`], [`log`], [`whole`], [`retention`], [`visitor`], `wire`, `store`, [`object`].
 
 pub mod build_token;
