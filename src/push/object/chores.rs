@@ -12,7 +12,6 @@ use crate::kernel::object::Turn;
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
-use crate::push::audit::Actor;
 use crate::push::count::KEPT_MS;
 use crate::push::queue::DutyAct;
 use crate::push::registration::State;
@@ -253,7 +252,6 @@ impl RemoteServer {
         }
         batch.push(operations::remove_devices(REMOVED_MAX));
         for realm in operations::some_realms(turn.sql, REMOVED_MAX)? {
-            accounts::reset(turn.sql, turn.now, &realm, &Actor::Clock, batch)?;
             batch.push(operations::blank_realm(&realm));
             if let Some(uuid) = Uuid::parse(&realm) {
                 self.strangers.remove(&uuid);
