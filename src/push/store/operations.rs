@@ -7,8 +7,8 @@ use crate::push::webhook::WAITING_MAX;
 
 const REMOVED: &str = "SELECT removed_at FROM server WHERE id = 1";
 const SET_REMOVED: &str = "UPDATE server SET removed_at = ?1, contact_email = '', hostname = '', key_hash = zeroblob(32), \
-    old_key_hash = NULL, old_key_until = NULL, last_version = NULL, last_merge_base = NULL, last_feature_level = NULL, last_audit_update = NULL \
-    WHERE id = 1";
+    old_key_hash = NULL, old_key_until = NULL, last_version = NULL, last_merge_base = NULL, last_feature_level = NULL, \
+    last_audit_update = NULL WHERE id = 1";
 const LAST_UPDATED: &str = "SELECT last_updated, org_type FROM server WHERE id = 1";
 
 const TOKENS: &str = "SELECT d.device_id, d.kind, hex(d.token_hash), d.ios_app_id, d.user_id, d.user_uuid, r.uuid, \
