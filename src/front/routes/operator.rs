@@ -34,7 +34,7 @@ pub(super) const TABLE: &[Route] = &[
         Method::Delete,
         "/v1/push/servers/{uuid}",
         Op::OperatorServerRemove,
-        "Removes what is personal of a server; the audit stays.",
+        "Ends all plans of a server and removes what is personal of it; audit and invoices stay.",
     ),
     write(Method::Post, "/v1/push/servers/{uuid}/deactivate", Op::OperatorDeactivate, "Deactivates a server."),
     write(Method::Post, "/v1/push/servers/{uuid}/reactivate", Op::OperatorReactivate, "Reactivates a server."),
@@ -53,7 +53,12 @@ pub(super) const TABLE: &[Route] = &[
     ),
     Route {
         request: Some("OperatorPlan"),
-        ..write(Method::Put, "/v1/push/servers/{uuid}/plan", Op::OperatorServerPlan, "Changes a server's plan.")
+        ..write(
+            Method::Put,
+            "/v1/push/servers/{uuid}/plan",
+            Op::OperatorServerPlan,
+            "Changes a server's plan; price, licenses and dates that are not given follow tier and schedule.",
+        )
     },
     read("/v1/push/servers/{uuid}/realms", Op::OperatorServerRealms, PAGE, "A server's organizations."),
     read(
@@ -83,7 +88,12 @@ pub(super) const TABLE: &[Route] = &[
     read("/v1/push/realms/{uuid}", Op::OperatorRealm, ONE, "An organization, wherever it is."),
     Route {
         request: Some("OperatorPlan"),
-        ..write(Method::Put, "/v1/push/realms/{uuid}/plan", Op::OperatorRealmPlan, "Changes an organization's plan.")
+        ..write(
+            Method::Put,
+            "/v1/push/realms/{uuid}/plan",
+            Op::OperatorRealmPlan,
+            "Changes an organization's plan; price, licenses and dates that are not given follow tier and schedule.",
+        )
     },
     write(
         Method::Post,

@@ -223,6 +223,9 @@ impl RemoteServer {
 
     fn change_plan(&mut self, turn: &mut Turn<'_>, call: &Call, scope: Scope, actor: &Actor) -> Result<Reply, Halt> {
         let change = wire::parse_change(&call.body)?;
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
         let key = plans::key(&scope).to_owned();
         let mut batch = Vec::new();
         accounts::change(turn.sql, turn.now, scope, &change, actor, &mut batch)?;
@@ -236,7 +239,8 @@ impl RemoteServer {
         Ok(wire::answer(&body))
     }
 
-    /// What the law asks to be removed goes: at once what opens doors and names people, the rest by the alarm.
+    /// What the law asks to be removed goes: at once what opens doors and names people, the rest by the alarm. Plans of the
+    /// server and its organizations end with it, and what is owed is invoiced a last time.
     fn remove(
         &mut self,
         turn: &mut Turn<'_>,
@@ -253,7 +257,17 @@ impl RemoteServer {
         server.state = State::Deactivated;
         server.keys = Keys { current: KeyHash([0; 32]), old: None };
         (server.hostname, server.email) = (String::new(), String::new());
-        let mut batch = vec![store::server::put(&server, now), operations::set_removed(now)];
+        let mut batch = Vec::new();
+        let live = plans::load_all_live(turn.sql)?;
+        if !live.iter().any(|(key, _)| key.is_empty()) {
+            accounts::reset(turn.sql, now, "", actor, &mut batch)?;
+        }
+        // First, so that the payment system hears by which name it knows them.
+        for (key, _) in live {
+            accounts::end(turn.sql, now, &key, actor, &mut batch)?;
+            self.tell_of_plan(turn, &key, &mut batch);
+        }
+        batch.extend([store::server::put(&server, now), operations::set_removed(now)]);
         batch.push(note(&because(Event::Scrubbed, reason), actor, now));
         batch.extend(operations::remove_rest());
         batch.extend(crate::billing::purge());

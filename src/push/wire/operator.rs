@@ -9,6 +9,7 @@ use crate::kernel::reply::{Media, Problem, Reply};
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::operate::OperationError;
 use crate::push::plan::{Customer, CustomerWish, LivePlan, Plan, PlanChange, PlanError, PlanWish, Set};
+use crate::push::price::AMOUNT_MAX;
 use crate::push::refusal::Refusal;
 use crate::push::role::{KeptToken, NAME_CHARS_MAX, Role, TOKEN_MS, TOKEN_MS_MAX};
 use crate::push::tier::{PlanType, Schedule, Status, Tier};
@@ -54,6 +55,9 @@ const fn code(error: &OperationError) -> ErrorCode {
             | PlanError::NotLive
             | PlanError::TwoPrices
             | PlanError::NoPrice
+            | PlanError::NoNextTier
+            | PlanError::Discount
+            | PlanError::NoLicenses
             | PlanError::OneThing,
         ) => ErrorCode::InvalidRequest,
         OperationError::Query(_) => ErrorCode::InvalidPath,
@@ -238,9 +242,6 @@ struct PlanBody {
     licenses: Option<u64>,
     licenses_at_next_renewal: Option<u64>,
 }
-
-/// Money and licenses that are taken. Their product stays below 2^53.
-const AMOUNT_MAX: u64 = 90_000_000;
 
 fn amount(name: &str, value: u64) -> Result<u64, OperationError> {
     if value <= AMOUNT_MAX { Ok(value) } else { Err(OperationError::Body(format!("{name} is too large"))) }
