@@ -43,6 +43,8 @@ pub struct Delivery {
     pub delivery_id: i64,
     /// Where the device's row is.
     pub path: Path,
+    /// The organization of the request.
+    pub realm: Option<i64>,
     /// The device's row.
     pub device_id: i64,
     /// The device.

@@ -11,12 +11,13 @@ use crate::kernel::operation::{Class, Operation};
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::Reply;
 use crate::kernel::settings::Settings;
-use crate::kernel::sql::Sql;
+use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
 use crate::push::directory::{
-    AskedPlan, ClaimPlan, HOLDERS_MAX, Hold, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS, SettlePlan,
-    TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, network_mark, shard,
+    AskedPlan, ClaimPlan, Entry, HOLDERS_MAX, Hold, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS,
+    SettlePlan, TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, network_mark,
+    shard,
 };
 use crate::push::hostname::{is_loopback, may_be_public};
 use crate::push::object::learn::Halt;
@@ -29,7 +30,9 @@ use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
 use crate::push::wire::host::{self, Scheme};
 use crate::push::wire::request::{Transfer, parse_challenge, parse_transfer};
-use crate::push::wire::service::{self, Act, Claim, Dead, Granted, Holder, Name, NameKind, NewKey, Settle};
+use crate::push::wire::service::{
+    self, Act, Claim, Dead, Granted, GrantedEach, Holder, Name, NameKind, Names, NewKey, Settle,
+};
 use crate::push::wire::{answer, envelope, operator};
 
 use super::moves::{self, Packing, Step};
@@ -64,11 +67,44 @@ pub(super) enum UnderWay {
 }
 
 pub(super) struct Asking {
-    claim: Claim,
-    server: Uuid,
+    wish: Wish,
     asked: Uuid,
     /// Whether the answer counts: no longer, once the server that was asked has wanted the name again.
     answer: AnswerStands,
+}
+
+/// Names that a server wants, one after the other.
+pub(super) struct Wish {
+    server: Uuid,
+    names: Vec<Name>,
+    /// The answers so far; the next name is the one after these.
+    granted: Vec<bool>,
+    form: AnswerForm,
+    request_id: String,
+}
+
+impl Wish {
+    /// The name that is next, unless one was refused: then the others are of no use.
+    fn next(&self) -> Option<&Name> {
+        if self.granted.contains(&false) { None } else { self.names.get(self.granted.len()) }
+    }
+
+    fn answer(self) -> Result<Reply, Fault> {
+        match self.form {
+            AnswerForm::One => service::answer(&Granted { granted: self.granted == [true] }),
+            AnswerForm::Each => {
+                let mut granted = self.granted;
+                granted.resize(self.names.len(), false);
+                service::answer(&GrantedEach { granted })
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AnswerForm {
+    One,
+    Each,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,6 +197,11 @@ impl PushDirectory {
         }
         match call.operation {
             Operation::PushReserve => self.reserve(turn, call, service::parse(call)?),
+            Operation::PushReserveEach => {
+                let Names { names, server } = service::parse(call)?;
+                self.wish(turn, call, names, &server, AnswerForm::Each)
+            }
+            Operation::PushReleaseEach => self.release_each(turn, &service::parse(call)?).map(Answer::Now),
             Operation::PushSettleName => self.settle(turn, &service::parse(call)?).map(Answer::Now),
             Operation::PushLookup => {
                 let name: Name = service::parse(call)?;
@@ -193,31 +234,69 @@ impl PushDirectory {
             let granted = self.take(turn, name, "registrations", quota)?.is_ok();
             return Ok(Answer::Now(service::answer(&Granted { granted })?));
         }
-        let server = Uuid::parse(&claim.server).ok_or_else(|| Fault::Corrupt(String::from("a claim of no server")))?;
-        let entry = rows::load_name(turn.sql, kind.word(), name)?;
-        if self.is_moving(turn.sql, &claim.name)? {
-            return Ok(Answer::Now(service::answer(&Granted { granted: false })?));
+        self.wish(turn, call, vec![claim.name], &claim.server, AnswerForm::One)
+    }
+
+    fn wish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: &Call,
+        names: Vec<Name>,
+        server: &str,
+        form: AnswerForm,
+    ) -> Result<Answer, Halt> {
+        let server = Uuid::parse(server).ok_or_else(|| Fault::Corrupt(String::from("a claim of no server")))?;
+        let request_id = call.request_id.clone();
+        let ticket = self.ticket();
+        let wish = Wish { server, names, granted: Vec::new(), form, request_id };
+        match self.grant(turn, ticket, wish, Vec::new())? {
+            Some(reply) => Ok(Answer::Now(reply)),
+            None => Ok(Answer::Later(ticket)),
         }
-        self.doubt(&claim.name, &server);
-        let granted = match decide_claim(turn.now, entry.as_ref(), &server) {
-            ClaimPlan::Keep => true,
-            ClaimPlan::Taken => false,
-            ClaimPlan::Reserve(entry) => {
-                self.commit(turn, vec![rows::put_name(kind.word(), name, &entry)])?;
-                true
+    }
+
+    /// Grants the names of a wish as far as that needs no question, and commits that together with `batch`. The reply, unless
+    /// a server must be asked first.
+    fn grant(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+        mut wish: Wish,
+        mut batch: Vec<Statement>,
+    ) -> Result<Option<Reply>, Halt> {
+        let mut question = None;
+        while let Some(name) = wish.next() {
+            let entry = rows::load_name(turn.sql, name.kind.word(), &name.name)?;
+            if self.is_moving(turn.sql, name)? {
+                wish.granted.push(false);
+                continue;
             }
-            ClaimPlan::Ask(_) if self.under_way.len() >= UNDER_WAY_MAX => return Err(Refusal::Busy.into()),
-            ClaimPlan::Ask(asked) => {
-                let (class, operation) = (Class::RemoteServer, Operation::PushLookup);
-                let errand = service::errand(class, asked.to_string(), operation, &claim.name, &call.request_id)?;
-                let ticket = self.ticket();
-                turn.ask(ticket, errand);
-                self.under_way
-                    .insert(ticket, UnderWay::Asking(Asking { claim, server, asked, answer: AnswerStands::Yes }));
-                return Ok(Answer::Later(ticket));
+            let name = name.clone();
+            self.doubt(&name, &wish.server);
+            match decide_claim(turn.now, entry.as_ref(), &wish.server) {
+                ClaimPlan::Keep => wish.granted.push(true),
+                ClaimPlan::Taken => wish.granted.push(false),
+                ClaimPlan::Reserve(entry) => {
+                    batch.push(rows::put_name(name.kind.word(), &name.name, &entry));
+                    wish.granted.push(true);
+                }
+                ClaimPlan::Ask(asked) => {
+                    question = Some((name, asked));
+                    break;
+                }
             }
-        };
-        Ok(Answer::Now(service::answer(&Granted { granted })?))
+        }
+        if question.is_some() && self.under_way.len() >= UNDER_WAY_MAX {
+            // What an earlier answer granted stands by itself for a minute, and no longer.
+            return Err(Refusal::Busy.into());
+        }
+        self.commit(turn, batch)?;
+        let Some((name, asked)) = question else { return Ok(Some(wish.answer()?)) };
+        let (class, operation) = (Class::RemoteServer, Operation::PushLookup);
+        let errand = service::errand(class, asked.to_string(), operation, &name, &wish.request_id)?;
+        turn.ask(ticket, errand);
+        self.under_way.insert(ticket, UnderWay::Asking(Asking { wish, asked, answer: AnswerStands::Yes }));
+        Ok(None)
     }
 
     /// Whether an organization is on its way, and its name nobody's to take.
@@ -231,7 +310,7 @@ impl PushDirectory {
         for under_way in self.under_way.values_mut() {
             if let UnderWay::Asking(asking) = under_way
                 && asking.asked == *server
-                && asking.claim.name == *name
+                && asking.wish.next() == Some(name)
             {
                 asking.answer = AnswerStands::No;
             }
@@ -239,25 +318,44 @@ impl PushDirectory {
     }
 
     /// A server that has a name has said whether it uses it.
-    fn asked(&mut self, turn: &mut Turn<'_>, ticket: Ticket, asking: &Asking, outcome: &Outcome) -> Result<(), Fault> {
-        let Name { kind, name } = &asking.claim.name;
-        let is_moving = self.is_moving(turn.sql, &asking.claim.name)?;
+    fn asked(&mut self, turn: &mut Turn<'_>, ticket: Ticket, asking: Asking, outcome: &Outcome) -> Result<(), Fault> {
+        let Asking { mut wish, asked, answer } = asking;
+        let Some(name) = wish.next().cloned() else { return Ok(()) };
+        let Name { kind, name: text } = &name;
+        let is_moving = self.is_moving(turn.sql, &name)?;
         let used = match service::replied::<Granted>(outcome) {
-            _ if asking.answer == AnswerStands::No || is_moving => Use::Silence,
+            _ if answer == AnswerStands::No || is_moving => Use::Silence,
             Some(Granted { granted: true }) => Use::Yes,
             Some(Granted { granted: false }) => Use::No,
             None => Use::Silence,
         };
-        let entry = rows::load_name(turn.sql, kind.word(), name)?;
-        let (entry, granted) = match decide_asked(turn.now, entry.as_ref(), &asking.asked, used, &asking.server) {
+        let entry = rows::load_name(turn.sql, kind.word(), text)?;
+        let (entry, granted) = match decide_asked(turn.now, entry.as_ref(), &asked, used, &wish.server) {
             AskedPlan::Confirm(entry) => (Some(entry), false),
             AskedPlan::Reserve(entry) => (Some(entry), true),
             AskedPlan::Taken => (None, false),
         };
-        let batch = entry.iter().map(|entry| rows::put_name(kind.word(), name, entry)).collect();
-        self.commit(turn, batch)?;
-        turn.answer(ticket, service::answer(&Granted { granted })?);
+        wish.granted.push(granted);
+        let batch = entry.iter().map(|entry| rows::put_name(kind.word(), text, entry)).collect();
+        match self.grant(turn, ticket, wish, batch) {
+            Ok(Some(reply)) => turn.answer(ticket, reply),
+            Ok(None) => {}
+            Err(Halt::Fault(fault)) => return Err(fault),
+            Err(Halt::Refused(_) | Halt::Need(_)) => turn.answer(ticket, envelope::refused(&Refusal::Busy)),
+        }
         Ok(())
+    }
+
+    /// Names that a server wants no longer.
+    fn release_each(&mut self, turn: &mut Turn<'_>, wish: &Names) -> Result<Reply, Halt> {
+        let server = Uuid::parse(&wish.server).ok_or_else(|| Fault::Corrupt(String::from("a name of no server")))?;
+        let mut batch = Vec::new();
+        for Name { kind, name } in &wish.names {
+            let entry = rows::load_name(turn.sql, kind.word(), name)?;
+            batch.extend(release(*kind, name, entry.as_ref(), &server));
+        }
+        self.commit(turn, batch)?;
+        Ok(Reply::json_text(String::from("{}")))
     }
 
     fn settle(&mut self, turn: &mut Turn<'_>, wish: &Settle) -> Result<Reply, Halt> {
@@ -289,13 +387,9 @@ impl PushDirectory {
                     }
                 };
             }
-            let was_used = entry.is_some_and(|entry| entry.hold == Hold::Confirmed);
             match plan {
                 SettlePlan::Confirm(entry) => vec![rows::put_name(kind.word(), name, &entry)],
-                SettlePlan::Remove if was_used && *kind == NameKind::Realm => {
-                    vec![rows::remove_name(kind.word(), name), store::relocation::put_past(name, &server)]
-                }
-                SettlePlan::Remove => vec![rows::remove_name(kind.word(), name)],
+                SettlePlan::Remove => release(*kind, name, entry.as_ref(), &server),
                 SettlePlan::Nothing => Vec::new(),
             }
         };
@@ -483,6 +577,19 @@ impl PushDirectory {
     }
 }
 
+/// Nobody holds a name that its holder released.
+fn release(kind: NameKind, name: &str, entry: Option<&Entry>, server: &Uuid) -> Vec<Statement> {
+    if decide_release(entry, server) != SettlePlan::Remove {
+        return Vec::new();
+    }
+    let mut batch = vec![rows::remove_name(kind.word(), name)];
+    let was_used = entry.is_some_and(|entry| entry.hold == Hold::Confirmed);
+    if was_used && kind == NameKind::Realm {
+        batch.push(store::relocation::put_past(name, server));
+    }
+    batch
+}
+
 fn is_operators(operation: Operation) -> bool {
     matches!(operation, Operation::OperatorAdmit | Operation::PushAnnounce) || needed(operation).is_some()
 }
@@ -503,7 +610,7 @@ impl Object for PushDirectory {
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
         match self.under_way.remove(&ticket) {
             None => Ok(()),
-            Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, &asking, &outcome),
+            Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, asking, &outcome),
             Some(UnderWay::Telling(obituary)) => self.consoled(turn, &obituary, &outcome),
             Some(UnderWay::Packing(packing)) => self.packed(turn, ticket, *packing, &outcome),
             Some(UnderWay::Moving(step)) => self.moved(turn, ticket, *step, &outcome),
