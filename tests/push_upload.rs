@@ -30,11 +30,7 @@ use waystation::push::wire::upload::parse_upload;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const SCHEMA: &[Migration] = &[
-    Migration { version: 1, name: "server", sql: include_str!("../migrations/remote_server/0001_server.sql") },
-    Migration { version: 2, name: "usage", sql: include_str!("../migrations/remote_server/0002_usage.sql") },
-    Migration { version: 3, name: "uploads", sql: include_str!("../migrations/remote_server/0004_uploads.sql") },
-];
+const SCHEMA: &[Migration] = waystation::push::MIGRATIONS;
 
 fn form(fields: &[(&str, String)]) -> Call {
     let mut body = url::form_urlencoded::Serializer::new(String::new());

@@ -172,6 +172,7 @@ mod tests {
         Delivery {
             delivery_id: 1,
             path: Path::Legacy,
+            realm: None,
             device_id: 1,
             token: Token { kind: Kind::Fcm, token: String::from("t"), app_id: None },
             registered_at: BEGUN,

@@ -44,6 +44,16 @@ impl Table {
     /// Every table, in the order in which they are checked.
     pub const ALL: [Self; 3] = [Self::RealmCounts, Self::InstallationCounts, Self::AuditRows];
 
+    /// The name of the field that it travels in.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::RealmCounts => "realm_counts",
+            Self::InstallationCounts => "installation_counts",
+            Self::AuditRows => "realmauditlog_rows",
+        }
+    }
+
     /// The word in storage.
     #[must_use]
     pub const fn word(self) -> &'static str {

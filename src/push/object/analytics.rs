@@ -8,7 +8,7 @@ use super::learn::{Halt, Learned, shard_of};
 use super::links::Owners;
 use super::{RemoteServer, UnderWay, accounts};
 use crate::kernel::fault::Fault;
-use crate::kernel::object::{Call, Turn};
+use crate::kernel::object::{Call, Notice, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::Reply;
@@ -23,7 +23,7 @@ use crate::push::realm_sync::{
 use crate::push::refusal::{ParameterError, Refusal};
 use crate::push::retention::AUDIT_ROW_BYTES;
 use crate::push::store::realms::{ProfileText, RealmRow};
-use crate::push::store::uploads::Uploads;
+use crate::push::store::uploads::{Kept, Uploads};
 use crate::push::store::{self, headcounts, plans, realms, uploads};
 use crate::push::upload::{
     AuditRow, Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Recount, Table, Told, Upload, UploadError, Whose, check_extra,
@@ -113,12 +113,33 @@ impl RemoteServer {
         }
         batch.push(super::operator::announce(now));
         let batch = self.touched(batch, now);
+        let before = load_shelves(turn.sql)?;
         self.commit(turn, batch)?;
+        self.tell_of_drops(turn, before)?;
         self.chores.refresh_sweep(turn.sql, now, &self.limits)?;
         let reports = upload.realms.as_deref().unwrap_or_default();
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;
         Ok(answer::realms(&answers, &upload.ignored))
+    }
+
+    /// Tells the operator how many rows of each table were there before.
+    fn tell_of_drops(&self, turn: &mut Turn<'_>, before: [Kept; 3]) -> Result<(), Fault> {
+        let Some(server) = &self.server else { return Ok(()) };
+        for ((table, before), after) in Table::ALL.into_iter().zip(before).zip(load_shelves(turn.sql)?) {
+            let saving = after.offered.saturating_sub(before.offered);
+            let dropped = saving.saturating_sub(after.stored.saturating_sub(before.stored));
+            if dropped > 0 {
+                turn.log(Notice::DroppedRows {
+                    dropped,
+                    saving,
+                    table: table.field(),
+                    hostname: server.hostname.clone(),
+                    server: server.uuid.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What audit rows say of people, organization by organization and all together.
@@ -269,6 +290,11 @@ pub(super) fn note(entry: &Entry, actor: &Actor, now: Timestamp) -> Statement {
 /// What each entry takes that a list of organizations causes. Units: bytes.
 fn noted_bytes(plan: &SyncPlan) -> Vec<u64> {
     plan.entries.iter().map(|entry| AUDIT_ROW_BYTES + encode_change(&entry.change).len() as u64).collect()
+}
+
+fn load_shelves(sql: &dyn Sql) -> Result<[Kept; 3], Fault> {
+    let [realms, installation, audit] = Table::ALL.map(|table| uploads::load_kept(sql, table));
+    Ok([realms?, installation?, audit?])
 }
 
 /// What is known of nobody's people, given to the organizations that have got their numbers.

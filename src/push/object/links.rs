@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::RemoteServer;
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Sql, Statement};
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::realm_sync::{Presence, SyncPlan};
 use crate::push::store::links::{self, Owed};
 use crate::push::store::realms;
@@ -15,6 +15,9 @@ const GIVEN_MAX: u64 = 5_000;
 
 /// Organizations that the alarm looks at.
 const OWED_MAX: u64 = 100;
+
+/// A row that is after all others.
+const ALL: i64 = SAFE_INTEGER_MAX.cast_signed();
 
 /// How soon the alarm goes on.
 const PAUSE_MS: u64 = 1_000;
@@ -60,7 +63,7 @@ impl RemoteServer {
         let numbers: Vec<i64> = owners.new.iter().map(|(number, _)| *number).collect();
         for number in links::loose(sql, &numbers)? {
             let Some(realm_id) = owners.of.get(&number).copied() else { continue };
-            let all = Owed { link_id: 0, number, realm_id, counts_to: i64::MAX, audit_to: i64::MAX };
+            let all = Owed { link_id: 0, number, realm_id, counts_to: ALL, audit_to: ALL };
             let given = if left > 0 { links::give(sql, &all, left, batch)? } else { left };
             if given >= left {
                 batch.push(links::owe(number, realm_id));

@@ -4,9 +4,9 @@ use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
 use crate::kernel::sql::{Sql, Statement};
 
-const LOOSE: &str = "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM realm_count WHERE realm_id IS NULL \
-    AND number = value) OR EXISTS (SELECT 1 FROM realm_audit WHERE realm_id IS NULL AND remote_id IS NOT NULL \
-    AND number = value)";
+const LOOSE: &str = "SELECT wanted.value FROM json_each(?1) AS wanted WHERE EXISTS (SELECT 1 FROM realm_count \
+    WHERE realm_count.realm_id IS NULL AND realm_count.number = wanted.value) OR EXISTS (SELECT 1 FROM realm_audit \
+    WHERE realm_audit.realm_id IS NULL AND realm_audit.remote_id IS NOT NULL AND realm_audit.number = wanted.value)";
 const OWE: &str = "INSERT INTO realm_link (number, realm_id, counts_to, audit_to) SELECT ?1, ?2, \
     (SELECT ifnull(max(count_id), 0) FROM realm_count), (SELECT ifnull(max(audit_id), 0) FROM realm_audit)";
 const OWED: &str = "SELECT link_id, number, realm_id, counts_to, audit_to FROM realm_link ORDER BY link_id LIMIT ?1";
