@@ -15,6 +15,7 @@ mod index;
 mod learn;
 mod links;
 mod moves;
+mod names;
 mod notify;
 mod operator;
 mod owners;
