@@ -116,6 +116,7 @@ impl RemoteServer {
         let before = load_shelves(turn.sql)?;
         self.commit(turn, batch)?;
         self.tell_of_drops(turn, before)?;
+        self.refresh_links(turn.sql, now)?;
         self.chores.refresh_sweep(turn.sql, now, &self.limits)?;
         let reports = upload.realms.as_deref().unwrap_or_default();
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();

@@ -184,6 +184,7 @@ impl RemoteServer {
         if is_there {
             object.refresh(sql, now)?;
             object.chores.refresh_sweep(sql, now, &limits)?;
+            object.refresh_links(sql, now)?;
             object.refresh_desk(sql)?;
         }
         Ok(object)
@@ -215,7 +216,6 @@ impl RemoteServer {
         self.courier.refresh(sql, now)?;
         self.duties.refresh(sql, now)?;
         self.chores.refresh(sql, now)?;
-        self.refresh_links(sql, now)?;
         self.sweep_at = store::sealed::oldest_expired(sql)?.map(|oldest| oldest.plus(EXPIRED_KEPT_MS));
         Ok(())
     }
@@ -526,6 +526,9 @@ impl Object for RemoteServer {
         self.refresh(turn.sql, now)?;
         self.refresh_desk(turn.sql)?;
         self.chores.refresh_sweep(turn.sql, sweep_from, &self.limits)?;
+        if self.give_at.is_some_and(|at| at <= now) {
+            self.refresh_links(turn.sql, now)?;
+        }
         self.answer_ripe(turn)
     }
 
