@@ -316,6 +316,11 @@ fn an_organization_is_seen_in_every_request_that_names_it_but_written_once_a_min
         assert_eq!(seen(&world), now(&world), "{operation:?}");
     }
     world.wait(60_000);
+    let unknown = [("user_uuid", USER), ("token", "bb"), ("token_kind", "2"), ("realm_uuid", REALM)];
+    let reply = world.send(&as_server(UUID_A, form_call(Op::PushDeviceUnregister, &unknown)));
+    refused(&reply, 400, "BAD_REQUEST", "Token does not exist");
+    assert_eq!(seen(&world), now(&world), "also when there was nothing to remove");
+    world.wait(60_000);
     accepted(&notify(&mut world, Some(REALM)));
     let first = now(&world);
     assert_eq!(seen(&world), first);

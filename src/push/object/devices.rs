@@ -75,6 +75,10 @@ impl RemoteServer {
         let hash = TokenHash::of(wish.token.kind, &wish.token.token);
         let rows = store::device::of_user_and_token(turn.sql, &wish.user, hash)?;
         if rows.is_empty() {
+            // The organization was heard of all the same.
+            let batch = self.see_realm(realm, turn.now).into_iter().collect();
+            self.commit(turn, batch)?;
+            self.note_realm(realm, turn.now);
             return Err(Refusal::NoSuchToken.into());
         }
         self.forget_devices(turn, &rows, realm)?;
