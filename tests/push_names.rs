@@ -77,7 +77,9 @@ fn an_upload_that_waits_longer_than_its_reservation_loses_nothing_to_another_ser
     let (ticket, second) = next_errand(&mut world, UUID_A);
     // The second answer takes its time, and the first reservation is over.
     world.now = world.now.plus(2 * 60_000);
-    let taken = world.upload(UUID_B, &[REALM]);
+    let Errand::Call { call: asked, .. } = &first else { panic!("{first:?}") };
+    let asked: Value = serde_json::from_slice(&asked.body).unwrap();
+    let taken = world.upload(UUID_B, &[asked["names"][0]["name"].as_str().unwrap()]);
     assert_eq!(taken.status, 400, "{}", taken.body);
     let granted = directory_says(&mut world, &second);
     world.server(UUID_A).tell(ticket, Outcome::Replied(granted));

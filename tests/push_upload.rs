@@ -21,20 +21,16 @@ use waystation::kernel::operation::Operation;
 use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::time::Timestamp;
 use waystation::push::count::Property;
-use waystation::push::headcount::Newest;
+use waystation::push::headcount::{Newest, People};
 use waystation::push::refusal::{ParameterError, Refusal};
-use waystation::push::store::uploads;
+use waystation::push::store::{headcounts, uploads};
 use waystation::push::upload::{Extra, Marks, Table, Upload, check_extra, check_rows, count_people};
 use waystation::push::wire::envelope::refused;
 use waystation::push::wire::upload::parse_upload;
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-const SCHEMA: &[Migration] = &[
-    Migration { version: 1, name: "server", sql: include_str!("../migrations/remote_server/0001_server.sql") },
-    Migration { version: 2, name: "usage", sql: include_str!("../migrations/remote_server/0002_usage.sql") },
-    Migration { version: 3, name: "uploads", sql: include_str!("../migrations/remote_server/0004_uploads.sql") },
-];
+const SCHEMA: &[Migration] = waystation::push::MIGRATIONS;
 
 fn form(fields: &[(&str, String)]) -> Call {
     let mut body = url::form_urlencoded::Serializer::new(String::new());
@@ -287,7 +283,7 @@ fn number(database: &Database, sql: &'static str) -> i64 {
 
 #[test]
 fn duplicates_are_dropped_and_the_mark_moves_on() {
-    let database = database();
+    let (database, nobody) = (database(), BTreeMap::new());
     let upload = |from: i64| {
         let rows: Vec<Value> = (0..50)
             .map(|row| {
@@ -300,8 +296,10 @@ fn duplicates_are_dropped_and_the_mark_moves_on() {
     };
     for (from, last) in [(1, 50), (1_000, 1_049)] {
         let upload = upload(from);
-        let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, last, NOW).unwrap();
-        batch.extend(uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, last, NOW).unwrap());
+        let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, &nobody, last, NOW).unwrap();
+        batch.extend(
+            uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, &nobody, last, NOW).unwrap(),
+        );
         database.commit(batch).unwrap();
         assert_eq!(uploads::load_marks(&database).unwrap().realm_counts, last);
     }
@@ -323,16 +321,14 @@ fn ten_thousand_rows_of_each_table_are_few_statements_and_come_out_as_they_went_
     let upload = parse_upload(&call).unwrap();
     let marks = check_rows(Marks::default(), &upload).unwrap();
     let rows = upload.audit_rows.as_deref().unwrap();
-    let (people, told) = count_people(NOW, BTreeMap::new(), rows);
-    let mut batch = uploads::put_counts(Table::RealmCounts, &upload.realm_counts, marks.realm_counts, NOW).unwrap();
-    batch.extend(
-        uploads::put_counts(Table::InstallationCounts, &upload.installation_counts, marks.installation_counts, NOW)
-            .unwrap(),
-    );
-    batch.extend(uploads::put_audit_rows(rows, marks.audit_rows, NOW).unwrap());
-    for (number, newest) in &people {
-        batch.extend(uploads::put_headcount(*number, newest));
-    }
+    let owners = BTreeMap::from([(2, 5)]);
+    let (people, told) = count_people(NOW, People::default(), &owners, rows);
+    let mut batch =
+        uploads::put_counts(Table::RealmCounts, &upload.realm_counts, &owners, marks.realm_counts, NOW).unwrap();
+    let (rows_of_all, last) = (&upload.installation_counts, marks.installation_counts);
+    batch.extend(uploads::put_counts(Table::InstallationCounts, rows_of_all, &owners, last, NOW).unwrap());
+    batch.extend(uploads::put_audit_rows(rows, &owners, marks.audit_rows, NOW).unwrap());
+    batch.extend(headcounts::put(&people).unwrap());
     assert!(batch.len() <= 30, "{} statements", batch.len());
     for statement in &batch {
         for param in &statement.params {
@@ -346,11 +342,11 @@ fn ten_thousand_rows_of_each_table_are_few_statements_and_come_out_as_they_went_
         let rows = database.dump().iter().filter(|line| line.starts_with(&format!("{table}: "))).count();
         assert_eq!(rows, 10_000, "{table}");
     }
-    assert_eq!(told.len(), 10_000);
-    let newest: Newest = uploads::load_headcount(&database, 2).unwrap();
+    assert_eq!(told.len(), 20_000, "of the server and of its organization");
+    let newest: Newest = headcounts::load_realm(&database, 5).unwrap();
     assert_eq!(newest.at(NOW).billed(), 10_000);
     assert_eq!(number(&database, "SELECT count(*) FROM headcount"), 1, "flat in audit rows");
-    let line = "SELECT count(*) FROM realm_count WHERE remote_id = 77 AND number = 2 AND subgroup = 'false' AND value = 5 \
+    let line = "SELECT count(*) FROM realm_count WHERE remote_id = 77 AND number = 2 AND realm_id = 5 AND subgroup = 'false' AND value = 5 \
         AND end_time = 1700277200000 AND property = 'messages_sent:is_bot:hour'";
     assert_eq!(number(&database, line), 1);
     assert_eq!(upload.realm_counts[0].property, Property::Stored("messages_sent:is_bot:hour"));

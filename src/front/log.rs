@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::head::{Head, Wish};
 use super::routes::{Route, Who};
 use crate::kernel::fault::Fault;
+use crate::kernel::object::Notice;
 use crate::kernel::operation::Class;
 use crate::kernel::settings::{LogLevel, SettingProblem};
 use crate::kernel::time::Timestamp;
@@ -97,6 +98,30 @@ pub fn fault_line(class: Class, fault: &Fault, request_id: Option<&str>, now: Ti
 #[must_use]
 pub fn front_fault_line(fault: &Fault, request_id: &str, now: Timestamp) -> String {
     event_line(LogLevel::Error, "fault", &format!("front: {fault}"), Some(request_id), now)
+}
+
+/// How grave a notice is.
+#[must_use]
+pub const fn level_of_notice(notice: &Notice) -> LogLevel {
+    match notice {
+        Notice::DroppedRows { .. } => LogLevel::Warning,
+    }
+}
+
+/// The line for what an object has to tell.
+///
+/// Source: section 3.3 of the push dialect for the sentence about rows.
+#[must_use]
+pub fn notice_line(notice: &Notice, now: Timestamp) -> String {
+    let (event, message) = match notice {
+        Notice::DroppedRows { dropped, saving, table, hostname, server } => (
+            "dropped_rows",
+            format!(
+                "Dropped {dropped} duplicated rows while saving {saving} rows of {table} for server {hostname}/{server}"
+            ),
+        ),
+    };
+    event_line(level_of_notice(notice), event, &message, None, now)
 }
 
 /// The line for a malformed setting: its name and what it must look like, not what it is.

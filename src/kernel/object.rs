@@ -175,6 +175,8 @@ pub enum Action {
         /// The answer.
         reply: Reply,
     },
+    /// Print a line to the log.
+    Log(Notice),
     /// Hand a socket over to another object for good: it is opened there with `call`, and from now on frames pass through
     /// both ways, beginning with `first`. No further message of it is heard here, but its end is.
     Transfer {
@@ -188,6 +190,24 @@ pub enum Action {
         call: Box<Call>,
         /// The text frame that has come already.
         first: String,
+    },
+}
+
+/// What an object has to tell the operator: a closed list, so that nothing else gets into the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Uploaded rows that were there before.
+    DroppedRows {
+        /// How many.
+        dropped: u64,
+        /// Of how many that were to be kept.
+        saving: u64,
+        /// The table, by the name that uploads give it.
+        table: &'static str,
+        /// The server's host name, which is public.
+        hostname: String,
+        /// The server's uuid.
+        server: String,
     },
 }
 
@@ -258,6 +278,11 @@ impl Turn<'_> {
     /// Answers a call that was put off.
     pub fn answer(&mut self, ticket: Ticket, reply: Reply) {
         self.actions.push(Action::Answer { ticket, reply });
+    }
+
+    /// Tells the operator.
+    pub fn log(&mut self, notice: Notice) {
+        self.actions.push(Action::Log(notice));
     }
 
     /// Asks for `text` to be sent to `conn`.

@@ -109,8 +109,12 @@ pub enum Operation {
     PushPublicKeys,
     /// A directory reserves a name for a server; asked by servers' objects only.
     PushReserve,
+    /// The same for many names at once.
+    PushReserveEach,
     /// A directory confirms or drops a reservation; asked by servers' objects only.
     PushSettleName,
+    /// A directory drops many reservations at once; asked by servers' objects only.
+    PushReleaseEach,
     /// A directory says who holds a name; asked by servers' objects and by itself only.
     PushLookup,
     /// A provider declared a token dead; told to every server that holds it.

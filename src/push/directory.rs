@@ -13,6 +13,9 @@ use crate::kernel::time::Timestamp;
 /// How many objects share the names.
 pub const SHARDS: u8 = 16;
 
+/// Names in one message of a server to a shard.
+pub const NAMES_PER_MESSAGE: usize = 1_000;
+
 /// How long a reservation stands by itself. Units: milliseconds.
 pub const RESERVED_MS: u64 = 60_000;
 

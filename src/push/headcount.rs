@@ -72,47 +72,90 @@ pub struct Noted {
     pub people: Headcount,
 }
 
+/// Rows from the future that wait for their time, of one organization.
+pub const FUTURES_MAX: usize = 16;
+
 /// What is kept of one organization's headcounts: flat, however many rows told of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Newest {
-    /// The newest row that was not in the future when it came.
+    /// The newest row that was not in the future when it came, or has come true since.
     pub past: Option<Noted>,
-    /// The newest row that was: the other server's clock is ahead of ours.
-    pub future: Option<Noted>,
+    /// Newer rows that were: the other server's clock is ahead of ours. Both ids and times rise, for a row that is older and
+    /// later than another will never count.
+    pub futures: Vec<Noted>,
 }
 
 impl Newest {
-    /// The same with one more row. A row from the future waits for its time, unless a still later one takes its place
-    /// first: a clock that is ahead must not put every row off.
+    /// The same with one more row. A row from the future waits for its time. When too many wait, the first counts early: a
+    /// clock that is ahead must not put every row off.
     #[must_use]
     pub fn with(self, row: Noted, now: Timestamp) -> Self {
-        let mut newest = self.come(now).unwrap_or(self);
+        let mut newest = self.at_rest(now);
         if row.event_time <= now {
             newest.past = newer(newest.past, row);
-        } else if let Some(waiting) = newest.future.filter(|waiting| waiting.remote_id < row.remote_id) {
-            if waiting.event_time < row.event_time {
-                newest.past = newer(newest.past, waiting);
-            }
-            newest.future = Some(row);
         } else {
-            newest.future = newer(newest.future, row);
+            newest.futures.push(row);
         }
+        newest.tidy();
         newest
     }
 
-    /// The same when the row from the future has come true, if it has.
+    /// The same with what is known of other rows.
     #[must_use]
-    pub fn come(self, now: Timestamp) -> Option<Self> {
-        let come = self.future.filter(|future| future.event_time <= now)?;
-        Some(Self { past: newer(self.past, come), future: None })
+    pub fn merged(mut self, other: &Self, now: Timestamp) -> Self {
+        self.past = other.past.map_or(self.past, |row| newer(self.past, row));
+        other.futures.iter().fold(self, |newest, row| newest.with(*row, now))
+    }
+
+    /// The same when the rows whose time has come are in the past.
+    #[must_use]
+    pub fn at_rest(mut self, now: Timestamp) -> Self {
+        let come = self.come(now);
+        if let Some(last) = come.last() {
+            self.past = newer(self.past, *last);
+            self.futures.drain(..come.len());
+        }
+        self
+    }
+
+    /// The rows from the future whose time has come, in the order of time.
+    #[must_use]
+    pub fn come(&self, now: Timestamp) -> Vec<Noted> {
+        self.futures.iter().copied().take_while(|row| row.event_time <= now).collect()
     }
 
     /// The people at `now`; nobody when no row has told of any.
     #[must_use]
     pub fn at(&self, now: Timestamp) -> Headcount {
-        let come = self.future.filter(|future| future.event_time <= now);
-        let newest = come.map_or(self.past, |come| newer(self.past, come));
-        newest.map_or_else(Headcount::default, |row| row.people)
+        let come = self.futures.iter().rfind(|row| row.event_time <= now);
+        come.or(self.past.as_ref()).map_or_else(Headcount::default, |row| row.people)
+    }
+
+    /// What the rows of the past tell to be billed.
+    #[must_use]
+    pub fn billed(&self) -> u64 {
+        self.past.map_or(0, |noted| noted.people.billed())
+    }
+
+    /// Leaves the rows that may count one day.
+    fn tidy(&mut self) {
+        let past = self.past.map_or(i64::MIN, |row| row.remote_id);
+        self.futures.sort_by_key(|row| row.remote_id);
+        let mut first = None;
+        let mut kept: Vec<Noted> = Vec::new();
+        for row in std::mem::take(&mut self.futures).into_iter().rev() {
+            if row.remote_id > past && first.is_none_or(|first| row.event_time < first) {
+                first = Some(row.event_time);
+                kept.push(row);
+            }
+        }
+        if kept.len() > FUTURES_MAX
+            && let Some(early) = kept.pop()
+        {
+            self.past = newer(self.past, early);
+        }
+        kept.reverse();
+        self.futures = kept;
     }
 }
 
@@ -125,6 +168,27 @@ fn newer(known: Option<Noted>, row: Noted) -> Option<Noted> {
 pub fn of_server(realms: &BTreeMap<i64, Newest>, now: Timestamp) -> Headcount {
     let known: Vec<Headcount> = realms.values().map(|newest| newest.at(now)).collect();
     known.iter().copied().reduce(Headcount::plus).unwrap_or_default()
+}
+
+/// What is known of a server's people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct People {
+    /// By the numbers that rows named, whosever these are: together they are the server's.
+    pub numbers: BTreeMap<i64, Newest>,
+    /// Of organizations, by their rows here.
+    pub realms: BTreeMap<i64, Newest>,
+    /// Of rows that are no organization's yet, by number.
+    pub loose: BTreeMap<i64, Newest>,
+}
+
+impl People {
+    /// What nobody's rows of a number said is an organization's from now on. Whether there was anything.
+    pub fn give(&mut self, number: i64, realm_id: i64, now: Timestamp) -> bool {
+        let Some(loose) = self.loose.remove(&number) else { return false };
+        let newest = self.realms.remove(&realm_id).unwrap_or_default().merged(&loose, now);
+        self.realms.insert(realm_id, newest);
+        true
+    }
 }
 
 /// The people of all organizations, and until when that is so if nothing changes.
@@ -140,8 +204,8 @@ impl Total {
     /// The people of all organizations of a server.
     #[must_use]
     pub fn of(realms: &BTreeMap<i64, Newest>, now: Timestamp) -> Self {
-        let future = realms.values().filter_map(|newest| newest.future).map(|future| future.event_time);
-        Self { people: of_server(realms, now), until: future.filter(|at| *at > now).min() }
+        let futures = realms.values().flat_map(|newest| &newest.futures).map(|future| future.event_time);
+        Self { people: of_server(realms, now), until: futures.filter(|at| *at > now).min() }
     }
 
     /// Whether it is still so.
@@ -210,7 +274,7 @@ mod tests {
     #[test]
     fn a_server_has_the_people_of_all_its_organizations() {
         let full = Headcount { non_guests: 4, guests: 2, workplace: Some(Workplace { users: 5, others: 1 }) };
-        let of = |people| Newest { past: Some(Noted { remote_id: 1, event_time: NOW, people }), future: None };
+        let of = |people| Newest { past: Some(Noted { remote_id: 1, event_time: NOW, people }), futures: Vec::new() };
         let both = BTreeMap::from([(1, of(full)), (2, of(full))]);
         assert_eq!(of_server(&both, NOW).workplace, Some(Workplace { users: 10, others: 2 }));
         assert_eq!(of_server(&both, NOW).billed(), 12);

@@ -43,6 +43,8 @@ pub struct Delivery {
     pub delivery_id: i64,
     /// Where the device's row is.
     pub path: Path,
+    /// The organization of the request.
+    pub realm: Option<i64>,
     /// The device's row.
     pub device_id: i64,
     /// The device.
@@ -170,6 +172,7 @@ mod tests {
         Delivery {
             delivery_id: 1,
             path: Path::Legacy,
+            realm: None,
             device_id: 1,
             token: Token { kind: Kind::Fcm, token: String::from("t"), app_id: None },
             registered_at: BEGUN,

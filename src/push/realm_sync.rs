@@ -9,8 +9,8 @@ use super::tier::PlanType;
 use super::uuid::Uuid;
 use crate::kernel::time::Timestamp;
 
-/// Organizations of one upload.
-pub const REALMS_PER_UPLOAD_MAX: usize = 1_000;
+/// Organizations of one upload: a server always tells of all of them.
+pub const REALMS_PER_UPLOAD_MAX: usize = REALMS_PER_SERVER_MAX;
 
 /// Organizations of one server.
 pub const REALMS_PER_SERVER_MAX: usize = 10_000;
@@ -51,7 +51,7 @@ pub struct Profile {
 }
 
 /// What a directory would show.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are the dialect's")]
 pub struct Listing {
     pub description: String,
@@ -60,6 +60,20 @@ pub struct Listing {
     pub emails_restricted_to_domains: bool,
     pub has_web_public_streams: bool,
     pub is_demo_organization: bool,
+}
+
+impl Default for Listing {
+    /// That of an organization which never wished for one.
+    fn default() -> Self {
+        Self {
+            description: String::new(),
+            icon_url: String::new(),
+            invite_required: true,
+            emails_restricted_to_domains: false,
+            has_web_public_streams: false,
+            is_demo_organization: false,
+        }
+    }
 }
 
 impl Profile {

@@ -10,7 +10,7 @@ use crate::kernel::time::Timestamp;
 pub const AHEAD_MS: u64 = 24 * 3_600_000;
 
 /// What a row of statistics takes with its indexes. Units: bytes.
-pub const COUNT_ROW_BYTES: u64 = 200;
+pub const COUNT_ROW_BYTES: u64 = 250;
 
 /// What an audit row takes with its indexes, beside its `extra_data`. Units: bytes.
 pub const AUDIT_ROW_BYTES: u64 = 160;

@@ -5,11 +5,11 @@
 //!
 //! Source: sections 1.15 and 3.3 of the dialect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::SYNCED;
 use super::count::Property;
-use super::headcount::{Headcount, Newest, Noted};
+use super::headcount::{Headcount, Newest, Noted, People};
 use super::realm_sync::RealmReport;
 use super::retention::aged_from;
 use crate::kernel::time::Timestamp;
@@ -43,6 +43,16 @@ pub enum Table {
 impl Table {
     /// Every table, in the order in which they are checked.
     pub const ALL: [Self; 3] = [Self::RealmCounts, Self::InstallationCounts, Self::AuditRows];
+
+    /// The name of the field that it travels in.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::RealmCounts => "realm_counts",
+            Self::InstallationCounts => "installation_counts",
+            Self::AuditRows => "realmauditlog_rows",
+        }
+    }
 
     /// The word in storage.
     #[must_use]
@@ -245,61 +255,110 @@ pub fn check_extra(upload: &Upload) -> Result<(), UploadError> {
     if rows.iter().any(|row| row.extra == Extra::Malformed) { Err(UploadError::Extra) } else { Ok(()) }
 }
 
-/// The headcounts of the organizations that `rows` tell of, on top of what was known, and of those whose rows from the
-/// future have come true. The second value is the billed number of people after each of them, for license ledgers.
+/// What `rows` tell of people, on top of what was known, together with the rows from the future that have come true. `links`
+/// says whose row a number's is. The second value is what plans with license ledgers are told, in order.
 ///
 /// A ledger is never told a time from the future, which would shut it to every row until then. Headcounts wait for theirs,
 /// unless it is so far ahead that it is no clock's ([`aged_from`]).
 #[must_use]
 pub fn count_people(
     now: Timestamp,
-    mut known: BTreeMap<i64, Newest>,
+    known: People,
+    links: &BTreeMap<i64, i64>,
     rows: &[AuditRow],
-) -> (BTreeMap<i64, Newest>, Vec<Told>) {
-    let mut changed = BTreeMap::new();
-    let mut told = Vec::new();
-    let billed = |newest: &Newest| newest.past.map_or(0, |noted| noted.people.billed());
-    let mut all = known.values().map(billed).fold(0, u64::saturating_add);
-    let mut come: Vec<(Timestamp, i64, Newest)> = known
-        .iter()
-        .filter_map(|(realm, newest)| Some((newest.future?.event_time, *realm, newest.come(now)?)))
-        .collect();
-    come.sort_unstable_by_key(|(at, realm, _)| (*at, *realm));
-    let rows = rows.iter().filter_map(|row| match row.extra {
-        Extra::Object { people: Some(people), .. } => Some((row, people)),
-        Extra::Object { people: None, .. } | Extra::Malformed => None,
-    });
-    let mut note = |realm: i64, at: Timestamp, newest: Newest, known: &mut BTreeMap<i64, Newest>| {
-        let before = known.insert(realm, newest).as_ref().map_or(0, billed);
-        let people = billed(&newest);
-        all = all.saturating_sub(before).saturating_add(people);
-        changed.insert(realm, newest);
-        // As long as all that is known is still to come, nothing is told: that is not the same as nobody.
-        if newest.past.is_some() {
-            told.push(Told { realm, at, people, all });
-        }
-    };
-    for (_, realm, newest) in come {
-        note(realm, now, newest, &mut known);
-    }
-    for (row, people) in rows {
+) -> (Recount, Vec<Told>) {
+    let mut count = Counting { now, all: 0, recount: Recount::default(), told: Vec::new(), known };
+    count.all = count.known.numbers.values().map(Newest::billed).fold(0, u64::saturating_add);
+    count.come();
+    for row in rows {
+        let Extra::Object { people: Some(people), .. } = row.extra else { continue };
         let event_time = aged_from(row.event_time, now).unwrap_or(row.event_time);
         let noted = Noted { remote_id: row.remote_id, event_time, people };
-        let newest = known.get(&row.realm).copied().unwrap_or_default().with(noted, now);
-        note(row.realm, event_time.min(now), newest, &mut known);
+        let at = event_time.min(now);
+        count.note(Whose::Number(row.realm), at, |newest| newest.with(noted, now));
+        let owner = links.get(&row.realm).map_or(Whose::Nobody(row.realm), |realm_id| Whose::Realm(*realm_id));
+        count.note(owner, at, |newest| newest.with(noted, now));
     }
-    (changed, told)
+    let Counting { mut recount, told, known, .. } = count;
+    recount.people = known;
+    (recount, told)
+}
+
+/// What is known of people after an upload, and which of it is news.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recount {
+    /// All that is known.
+    pub people: People,
+    /// What has changed.
+    pub changed: BTreeSet<Whose>,
+}
+
+/// Whose headcount it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    /// Whoever has or had this number.
+    Number(i64),
+    /// The organization's of this row.
+    Realm(i64),
+    /// That of rows of this number that are no organization's yet.
+    Nobody(i64),
+}
+
+struct Counting {
+    now: Timestamp,
+    all: u64,
+    known: People,
+    recount: Recount,
+    told: Vec<Told>,
+}
+
+impl Counting {
+    /// Rows from the future whose time has come.
+    fn come(&mut self) {
+        let now = self.now;
+        let of = |newest: &Newest, whose: Whose| -> Vec<(Timestamp, Whose)> {
+            newest.come(now).iter().map(|row| (row.event_time, whose)).collect()
+        };
+        let People { numbers, realms, loose } = &self.known;
+        let numbers = numbers.iter().flat_map(|(number, newest)| of(newest, Whose::Number(*number)));
+        let realms = realms.iter().flat_map(|(realm_id, newest)| of(newest, Whose::Realm(*realm_id)));
+        let loose = loose.iter().flat_map(|(number, newest)| of(newest, Whose::Nobody(*number)));
+        let mut come: Vec<(Timestamp, Whose)> = numbers.chain(realms).chain(loose).collect();
+        come.sort_unstable();
+        for (at, whose) in come {
+            self.note(whose, now, |newest| newest.at_rest(at));
+        }
+    }
+
+    fn note(&mut self, whose: Whose, at: Timestamp, change: impl FnOnce(Newest) -> Newest) {
+        let newest = match whose {
+            Whose::Number(number) => self.known.numbers.entry(number).or_default(),
+            Whose::Realm(realm_id) => self.known.realms.entry(realm_id).or_default(),
+            Whose::Nobody(number) => self.known.loose.entry(number).or_default(),
+        };
+        let before = newest.billed();
+        *newest = change(std::mem::take(newest));
+        let (people, is_known) = (newest.billed(), newest.past.is_some());
+        self.recount.changed.insert(whose);
+        if let Whose::Number(_) = whose {
+            self.all = self.all.saturating_sub(before).saturating_add(people);
+        }
+        // As long as all that is known is still to come, nothing is told: that is not the same as nobody.
+        match whose {
+            Whose::Number(_) if is_known => self.told.push(Told { realm: None, at, people: self.all }),
+            Whose::Realm(realm_id) if is_known => self.told.push(Told { realm: Some(realm_id), at, people }),
+            Whose::Number(_) | Whose::Realm(_) | Whose::Nobody(_) => {}
+        }
+    }
 }
 
 /// What was known after a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
-    /// The organization's number.
-    pub realm: i64,
+    /// The organization's row, or nothing for the whole server.
+    pub realm: Option<i64>,
     /// When it happened, or when we learned that it has; never in the future.
     pub at: Timestamp,
-    /// Its billed people.
+    /// The billed people.
     pub people: u64,
-    /// The billed people of the whole server.
-    pub all: u64,
 }

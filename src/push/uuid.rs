@@ -32,10 +32,15 @@ impl Uuid {
     /// From canonical text of an RFC 4122 version 4 UUID, and nothing else.
     #[must_use]
     pub fn parse_v4(text: &str) -> Option<Self> {
-        let uuid = Self::parse(text).filter(|uuid| uuid.0 == text)?;
-        let mut bytes = text.bytes();
-        let (version, variant) = (bytes.nth(14)?, bytes.nth(4)?);
-        (version == b'4' && matches!(variant, b'8' | b'9' | b'a' | b'b')).then_some(uuid)
+        Self::parse(text).filter(|uuid| uuid.0 == text && uuid.is_v4())
+    }
+
+    /// Whether it is an RFC 4122 version 4 UUID.
+    #[must_use]
+    pub fn is_v4(&self) -> bool {
+        let mut bytes = self.0.bytes();
+        let (version, variant) = (bytes.nth(14), bytes.nth(4));
+        version == Some(b'4') && matches!(variant, Some(b'8' | b'9' | b'a' | b'b'))
     }
 
     /// The text.

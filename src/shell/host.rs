@@ -26,6 +26,7 @@ use crate::kernel::migration::migrate;
 use crate::kernel::object::{Action, Answer, ByConn, Call, Conn, Frame, Object, Opening, Restored, Turn};
 use crate::kernel::operation::Class;
 use crate::kernel::reply::{Problem, Reply};
+use crate::kernel::settings::LogLevel;
 use crate::kernel::time::Timestamp;
 
 /// The keep-alive that the runtime answers itself, without waking the object.
@@ -354,6 +355,10 @@ impl ObjectHost {
                     self.port.run(live.life, ticket.0, errands::start(&self.env, errand));
                 }
                 Action::Answer { ticket, reply } => self.settle(ticket, &reply),
+                Action::Log(notice) => {
+                    let wanted = self.settings.as_ref().map_or(LogLevel::Info, |settings| settings.log_level);
+                    ambient::print(log::level_of_notice(&notice), wanted, || log::notice_line(&notice, now));
+                }
                 Action::Transfer { conn, class, name, call, first } => {
                     live.backlog.forget(conn);
                     if let Some(socket) = live.socket_by_conn.get(&conn) {

@@ -90,6 +90,17 @@ describe('a row', () => {
     bad(await upload(server, again), OUT_OF_ORDER);
   });
 
+  test('that is dropped is told to the operator', async () => {
+    const { server, realm } = await made();
+    const at = { end_time: hour(2) };
+    for (const first of [1, 3]) {
+      await uploaded(server, { realm_counts: [realmCount(first, realm, at), realmCount(first + 1, realm, { end_time: hour(first + 5) })], installation_counts: [serverCount(first, at)] });
+    }
+    const said = (kept: string): boolean =>
+      bouncer.service.lines.some((line) => line.includes(`Dropped 1 duplicated rows while saving ${kept} rows of`) && line.includes(`for server ${server.hostname}/${server.uuid}`));
+    await until('a line for each table', () => said('2') && said('1'));
+  });
+
   test('of another hour, subgroup, property or realm is another, also without a subgroup', async () => {
     const [server, one, two] = [await bouncer.server(), newRealm(1), newRealm(2)];
     await uploaded(server, { realms: [realmRow(one), realmRow(two)] });
@@ -108,6 +119,15 @@ describe('a row', () => {
     }
     assert.deepEqual((await operator.realmCounts(two)).map((row) => row.value), [77]);
     assert.deepEqual(await marks(server), [50, 10, 0]);
+  });
+
+  test('with an empty subgroup is not one without', async () => {
+    const { server, realm } = await made();
+    const rows = (['', null] as const).map((subgroup, i) => ({ subgroup, end_time: hour(1), value: i }));
+    await uploaded(server, { realm_counts: rows.map((row, i) => realmCount(i + 1, realm, row)), installation_counts: rows.map((row, i) => serverCount(i + 1, row)) });
+    for (const kept of [await operator.realmCounts(realm), await operator.serverCounts(server)]) {
+      assert.deepEqual(kept.map((row) => [row.subgroup, row.value]).sort((a, b) => Number(a[1]) - Number(b[1])), [['', 0], [null, 1]]);
+    }
   });
 
   test('of a realm that is not known yet is found when it is', async () => {
@@ -347,6 +367,40 @@ describe('a realm that is reported', () => {
     await uploaded(server, { realms: [realmRow(realm, { url: 'https://elsewhere.test', date_created: 1_500_000_000, authentication_methods: reordered })] });
     assert.deepEqual(await operator.realmEvents(realm), []);
     assert.equal(Math.floor((await operator.realm(realm)).realm_date_created), 1_600_000_000);
+  });
+
+  test('keeps its counts and its log when its number is another', async () => {
+    const { server, realm } = await made();
+    await uploaded(server, { realm_counts: [realmCount(1, realm)], realmauditlog_rows: [auditRow(1, realm)] });
+    const renumbered = { ...realm, id: 77 };
+    await uploaded(server, { realms: [realmRow(renumbered)] });
+    await uploaded(server, { realm_counts: [realmCount(2, renumbered)], realmauditlog_rows: [auditRow(2, renumbered)] });
+    assert.deepEqual((await operator.realmCounts(realm)).map((row) => row.value).sort(), [1, 2]);
+    assert.deepEqual((await operator.realmAudit(realm)).map((row) => row.remote_id), [1, 2]);
+  });
+
+  test('with the number of another does not take over its counts and its log', async () => {
+    const { server, realm } = await made();
+    await uploaded(server, { realm_counts: [realmCount(1, realm)], realmauditlog_rows: [auditRow(1, realm)] });
+    const successor = newRealm(realm.id);
+    await uploaded(server, { realms: [realmRow(successor)] });
+    assert.deepEqual([await operator.realmCounts(successor), await operator.realmAudit(successor)], [[], []]);
+    assert.deepEqual([(await operator.realmCounts(realm)).length, (await operator.realmAudit(realm)).map((row) => row.remote_id)], [1, [1, null]]);
+  });
+
+  test('and wishes to be found is changed, and that is written down after all else', async () => {
+    const { server, realm } = await made();
+    // As a directory takes it when nothing is said: by invitation.
+    const advertise = {
+      description: 'Everyone', icon_url: 'https://x.test/i.png', invite_required: true, emails_restricted_to_domains: false, has_web_public_streams: true,
+      is_demo_organization: false,
+    };
+    await uploaded(server, { realms: [realmRow(realm, { name: 'Open', advertise_realm_data: advertise })] });
+    const told = (await operator.realmEvents(realm)).map(([event, data]) => [event, data.attr_name, data.old_value, data.new_value]);
+    assert.deepEqual(told, [
+      [20001, 'name', realm.name, 'Open'], [20001, 'asks_to_advertise_in_communities_directory', false, true], [20001, 'description', '', 'Everyone'],
+      [20001, 'icon_url', '', 'https://x.test/i.png'], [20001, 'has_web_public_streams', false, true],
+    ]);
   });
 
   test('keeps the secret that it came with', async () => {

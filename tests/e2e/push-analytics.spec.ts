@@ -250,6 +250,13 @@ describe('a realm', () => {
     assert.deepEqual(await operator.realms(server), []);
   });
 
+  test('has a UUID of version 4', async () => {
+    const server = await bouncer.server();
+    const others = ['c232ab00-9414-11ec-b3c8-9f6bdeced846', '00000000-0000-0000-0000-000000000000', '017f22e2-79b0-7cc3-98c4-dc0c0c07398f'];
+    for (const uuid of others) assertRefusedSomehow(await upload(server, { realms: [realmRow(newRealm(), { uuid })] }), 400);
+    assert.deepEqual(await operator.realms(server), []);
+  });
+
   test('misses nothing that is needed', async () => {
     const server = await bouncer.server();
     for (const member of ['id', 'host', 'url', 'date_created', 'deactivated', 'uuid', 'uuid_owner_secret']) {

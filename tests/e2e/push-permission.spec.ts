@@ -212,6 +212,17 @@ describe('the number of people', () => {
     await assertServer(made, TOO_MANY);
   });
 
+  test('is that of each future that has come, whatever else is to come', async () => {
+    // A server whose clock is ahead tells of the future every time.
+    const made = await world(TEN);
+    const soon = Date.now() / 1000 + 1.5;
+    await rows(made.server, [auditRow(2, made.realm, ELEVEN, { event_time: soon })]);
+    await rows(made.server, [auditRow(3, made.realm, TEN, { event_time: soon + 3600 })]);
+    await assertRealm(made, FEW);
+    await until('the time of the first row', () => Date.now() / 1000 > soon, 5000);
+    await assertRealm(made, TOO_MANY);
+  });
+
   test('of a realm that nobody has reported counts for the server', async () => {
     const made = await world(TEN);
     await rows(made.server, [auditRow(2, newRealm(99), { owners: 1 })]);
@@ -229,6 +240,20 @@ describe('the number of people', () => {
     await assertServer(made, TOO_MANY);
     await rows(made.server, [auditRow(4, made.realm, ELEVEN)]);
     await assertRealm(made, TOO_MANY);
+  });
+
+  test('stays with a realm that gets a new number', async () => {
+    const made = await world(ELEVEN);
+    made.realm.id = 77;
+    await assertRealm(made, TOO_MANY);
+  });
+
+  test('does not go over to a realm that gets an old number', async () => {
+    const made = await world(ELEVEN);
+    const successor = { ...made, realm: newRealm(made.realm.id) };
+    await reportOnly(made.server, [realmRow(successor.realm), realmRow(made.other)]);
+    await assertRealm(successor, FEW);
+    await assertServer(made, TOO_MANY);
   });
 
   test('is not made anew by what the bouncer writes down', async () => {
@@ -464,5 +489,15 @@ describe('a push is counted', () => {
     assert.equal((await two.server.notify(two.user, { realm_uuid: two.realm.uuid })).status, 200);
     assert.deepEqual([await tallies(one), await tallies({ server: one.server, realm: one.other })], [[[1, 1], [1, 1]], [[1, 1], [0, 0]]]);
     assert.deepEqual(await tallies(two), [[2, 2], [2, 2]]);
+  });
+
+  test('for the realm of the request, wherever its device came from', async () => {
+    const made = await equipped(1, 0);
+    const elsewhere = { server: made.server, realm: made.other };
+    assert.equal((await made.server.addDevice('fcm', fcmToken(), made.user, { realm_uuid: made.realm.uuid })).status, 200);
+    assert.equal((await made.server.notify(made.user)).json.total_android_devices, 2);
+    assert.deepEqual(await tallies(made), [[2, 2], [0, 0]]);
+    assert.equal((await made.server.notify(made.user, { realm_uuid: made.other.uuid })).status, 200);
+    assert.deepEqual([await tallies(made), await tallies(elsewhere)], [[[4, 4], [0, 0]], [[4, 4], [2, 2]]]);
   });
 });

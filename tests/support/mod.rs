@@ -16,7 +16,7 @@ use waystation::kernel::fault::Fault;
 use waystation::kernel::migration::{Migration, migrate};
 use waystation::kernel::network::ClientNetwork;
 use waystation::kernel::object::{
-    ATTACHMENT_BYTES_MAX, Action, Answer, Call, Conn, Frame, Object, Opening, Principal, Restored, Turn,
+    ATTACHMENT_BYTES_MAX, Action, Answer, Call, Conn, Frame, Notice, Object, Opening, Principal, Restored, Turn,
 };
 use waystation::kernel::operation::{Class, Operation};
 use waystation::kernel::reply::Reply;
@@ -184,6 +184,8 @@ pub struct Stage<O> {
     pub errands: Vec<(Ticket, Errand)>,
     /// Answers to calls that were put off.
     pub answers: BTreeMap<Ticket, Reply>,
+    /// What the operator was told.
+    pub notices: Vec<Notice>,
     /// Sockets that were handed over to another object, with the frame that came first.
     pub transfers: Vec<(Conn, Class, String, Call, String)>,
     attachments: BTreeMap<Conn, String>,
@@ -208,6 +210,7 @@ impl<O: Object> Stage<O> {
             peers: BTreeMap::new(),
             errands: Vec::new(),
             answers: BTreeMap::new(),
+            notices: Vec::new(),
             transfers: Vec::new(),
             attachments: BTreeMap::new(),
             settings,
@@ -274,6 +277,7 @@ impl<O: Object> Stage<O> {
             Action::Answer { ticket, reply } => {
                 assert!(self.answers.insert(ticket, reply).is_none(), "{ticket:?} is answered once");
             }
+            Action::Log(notice) => self.notices.push(notice),
             Action::Transfer { conn, class, name, call, first } => {
                 self.transfers.push((conn, class, name, *call, first));
             }

@@ -261,6 +261,7 @@ impl World {
                 let Errand::Call { class, name, call } = errand else { panic!("no Internet here: {errand:?}") };
                 self.letters.push(Letter::Question { place: Place { class, name }, call, waiter });
             }
+            Action::Log(_) => {}
             Action::Answer { ticket, reply } => {
                 let waiter = self.actors.get_mut(key).expect("actor").waiting.remove(&ticket);
                 self.answer(waiter.expect("an answer that somebody waits for"), Ok(reply));

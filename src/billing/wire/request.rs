@@ -36,9 +36,8 @@ pub(crate) fn parse_hand_off(call: &Call) -> Result<HandOff, ParameterError> {
     let form = Form::of(call);
     let (user, realm) = (form.need_json("user")?, form.need_json("realm")?);
     let user = At::new("user", &user);
-    let uuid = user.need("uuid")?;
     let person = Person {
-        uuid: Uuid::parse_v4(uuid.text()?).ok_or_else(|| ParameterError::Format(uuid.place().0.clone()))?,
+        uuid: user.need("uuid")?.uuid_v4()?,
         email: user.need("email")?.text()?.to_owned(),
         full_name: user.need("full_name")?.text()?.to_owned(),
     };

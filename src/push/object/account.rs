@@ -1,16 +1,19 @@
 //! The registration: create, update, rotate, deactivate, hand over.
 
-use super::learn::{Halt, Learned, Question};
-use super::{RemoteServer, UnderWay, duties};
+use std::collections::BTreeMap;
+
+use super::learn::{Halt, Learned, Question, shard_of};
+use super::{RemoteServer, UnderWay};
 use crate::kernel::errand::Ticket;
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Action, Call, Turn};
+use crate::kernel::operation::{Class, Operation};
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::Statement;
 use crate::kernel::time::Timestamp;
 use crate::push::contact::{DomainVerdict, judge_domain};
 use crate::push::credential::{KeyHash, Keys, fresh_key};
-use crate::push::directory::{REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS};
+use crate::push::directory::{NAMES_PER_MESSAGE, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS};
 use crate::push::owner::may_deactivate;
 use crate::push::queue::DutyAct;
 use crate::push::refusal::Refusal;
@@ -19,7 +22,7 @@ use crate::push::store;
 use crate::push::wire::answer;
 use crate::push::wire::form::Form;
 use crate::push::wire::request::{Registration, parse_registration};
-use crate::push::wire::service::{self, Name, NameKind, NewKey};
+use crate::push::wire::service::{self, Name, NameKind, Names, NewKey};
 
 impl RemoteServer {
     pub(super) fn register(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Reply, Halt> {
@@ -78,7 +81,8 @@ impl RemoteServer {
     pub(super) fn is_wanted(&self, name: &Name) -> bool {
         self.under_way.values().any(|under_way| match under_way {
             UnderWay::Learning(pending) => {
-                pending.learned.has(name) || matches!(&pending.question, Question::Claim(asked) if asked == name)
+                pending.learned.has(name)
+                    || matches!(&pending.question, Question::Claims(asked) if asked.contains(name))
             }
             _ => false,
         })
@@ -87,6 +91,7 @@ impl RemoteServer {
     /// Gives names back that a refused call was given, unless another call wants them. A loss is mended by the directory,
     /// which asks us after a minute.
     pub(super) fn give_back(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<(), Fault> {
+        let mut loose: BTreeMap<String, Vec<Name>> = BTreeMap::new();
         for name in learned.granted() {
             let is_ours = match name.kind {
                 NameKind::Hostname => self.server.as_ref().is_some_and(|server| server.holds(&name.name)),
@@ -94,11 +99,19 @@ impl RemoteServer {
                     .map_or(Ok(None), |realm| store::server::load_realm(turn.sql, &realm))?
                     .is_some(),
             };
-            let is_ours = is_ours || self.is_wanted(name);
-            let Some(server) = self.name_of(call).filter(|_| !is_ours) else { continue };
-            let errand = duties::settle(name, server.as_str(), DutyAct::Release, &call.request_id)?;
-            let ticket = self.ticket();
-            turn.ask(ticket, errand);
+            if !is_ours && !self.is_wanted(name) {
+                loose.entry(shard_of(name)).or_default().push(name.clone());
+            }
+        }
+        let Some(server) = self.name_of(call) else { return Ok(()) };
+        for (shard, names) in loose {
+            for names in names.chunks(NAMES_PER_MESSAGE) {
+                let body = Names { names: names.to_vec(), server: server.to_string() };
+                let (class, operation) = (Class::PushDirectory, Operation::PushReleaseEach);
+                let errand = service::errand(class, shard.clone(), operation, &body, &call.request_id)?;
+                let ticket = self.ticket();
+                turn.ask(ticket, errand);
+            }
         }
         Ok(())
     }

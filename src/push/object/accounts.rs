@@ -14,7 +14,7 @@ use crate::push::plan::{Account, AccountPlan, Customer, LivePlan, PlanChange, Pl
 use crate::push::plan_move::{Irreconcilable, MoveFacts, MovePlan, decide_move};
 use crate::push::plan_note::{note_customer, note_plan, note_type};
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
-use crate::push::store::{plans, realms, uploads};
+use crate::push::store::{headcounts, plans, realms, uploads};
 use crate::push::tier::{PlanType, Status};
 use crate::push::uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub(super) fn plan_type(sql: &dyn Sql, key: &str) -> Result<PlanType, Fault> {
 pub(super) fn load(sql: &dyn Sql, now: Timestamp, scope: Scope) -> Result<Account, Fault> {
     let uploaded = uploads::load_uploads(sql)?;
     let people = match &scope {
-        Scope::Server => of_server(&uploads::load_headcounts(sql)?, now),
+        Scope::Server => of_server(&headcounts::load_numbers(sql)?, now),
         Scope::Realm { uuid, .. } => {
             let row = realms::load(sql, uuid.as_str())?;
             row.map(|row| newest_of(sql, &row)).transpose()?.unwrap_or_default().at(now)
@@ -246,8 +246,8 @@ pub(super) fn move_plan(
     let (Some(theirs), Some(mut live)) = (facts.server_customer, plans::load_live(sql, "")?) else {
         return Ok(Ok(None));
     };
-    let number = realms::load(sql, realm.as_str())?.and_then(|row| row.number);
-    let scope = Scope::Realm { uuid: realm.clone(), number };
+    let row = realms::load(sql, realm.as_str())?;
+    let scope = Scope::Realm { uuid: realm.clone(), number: row.as_ref().and_then(|row| row.number) };
     let mut entries = vec![Entry::plain(scope.clone(), Event::PlanMoved)];
     let customer = match plan {
         MovePlan::Nothing => return Ok(Ok(None)),
@@ -273,22 +273,21 @@ pub(super) fn move_plan(
     batch.push(realms::set_plan_type(realm, plan_type, now));
     batch.push(realms::set_server_plan_type(PlanType::SelfManaged, now));
     batch.extend(entries.iter().map(|entry| note(entry, &Actor::Server, now)));
-    refresh(sql, now, &customer, number, &mut live, batch)?;
+    let newest = row.map(|row| newest_of(sql, &row)).transpose()?;
+    refresh(now, &customer, newest, &mut live, batch);
     Ok(Ok(Some(Moved { plan_type, customer, live })))
 }
 
 /// A plan that was counted by a whole server is counted by its organization from now on, as far as anything is known of that.
 fn refresh(
-    sql: &dyn Sql,
     now: Timestamp,
     customer: &Customer,
-    number: Option<i64>,
+    newest: Option<Newest>,
     live: &mut LivePlan,
     batch: &mut Vec<Statement>,
-) -> Result<(), Fault> {
-    let newest = number.map(|number| uploads::load_headcount(sql, number)).transpose()?;
+) {
     let newest = newest.filter(|newest| live.plan.tier.is_paid() && *newest != Newest::default());
-    let Some(newest) = newest else { return Ok(()) };
+    let Some(newest) = newest else { return };
     let mut book = Book::open(live, Terms::of(customer, &live.plan));
     book.count(now, newest.at(now).billed());
     if !book.entries.is_empty() {
@@ -296,5 +295,4 @@ fn refresh(
         batch.extend(book.entries.iter().map(|entry| plans::add_entry(live.plan_id, entry)));
         (live.plan, live.last) = (book.plan, book.last);
     }
-    Ok(())
 }

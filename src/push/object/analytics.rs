@@ -4,17 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::learn::{Halt, Learned};
+use super::learn::{Halt, Learned, shard_of};
+use super::links::Owners;
 use super::{RemoteServer, UnderWay, accounts};
 use crate::kernel::fault::Fault;
-use crate::kernel::object::{Call, Turn};
+use crate::kernel::object::{Call, Notice, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::quota::Quota;
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Entry};
-use crate::push::headcount::Total;
+use crate::push::headcount::{People, Total};
 use crate::push::queue::DutyAct;
 use crate::push::realm_sync::{
     KnownRealm, Profile, REALMS_PER_SERVER_MAX, RealmReport, SyncError, SyncPlan, decide_sync,
@@ -22,11 +23,11 @@ use crate::push::realm_sync::{
 use crate::push::refusal::{ParameterError, Refusal};
 use crate::push::retention::AUDIT_ROW_BYTES;
 use crate::push::store::realms::{ProfileText, RealmRow};
-use crate::push::store::uploads::Uploads;
-use crate::push::store::{self, plans, realms, uploads};
+use crate::push::store::uploads::{Kept, Uploads};
+use crate::push::store::{self, headcounts, plans, realms, uploads};
 use crate::push::upload::{
-    AuditRow, Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Table, Told, Upload, UploadError, check_extra, check_rows,
-    count_people,
+    AuditRow, Marks, ROWS_PER_DAY, ROWS_PERIOD_MS, Recount, Table, Told, Upload, UploadError, Whose, check_extra,
+    check_rows, count_people,
 };
 use crate::push::wire::audit::encode_change;
 use crate::push::wire::realm_report::{encode_profile, parse_profile};
@@ -63,11 +64,9 @@ impl RemoteServer {
             Some(upload) => upload.clone(),
             None => Rc::new(parse_upload(call)?),
         };
-        // Before anything else is read: an upload with many new organizations comes by here once for each.
-        for name in &learned.wanted {
-            if !learned.claim(name)? {
-                return Err(Refusal::DuplicateRealm.into());
-            }
+        // Before anything else is read: an upload with many new organizations comes by here several times.
+        if !learned.claim_all(&learned.wanted)? {
+            return Err(Refusal::DuplicateRealm.into());
         }
         let known_uploads = uploads::load_uploads(turn.sql)?;
         let marks = check_rows(uploads::load_marks(turn.sql)?, &upload)?;
@@ -87,16 +86,20 @@ impl RemoteServer {
         if uploads::load_about(turn.sql)? != upload.about {
             batch.push(uploads::put_about(&upload.about));
         }
-        put_tables(&upload, marks, now, &mut batch)?;
+        let owners = Owners::load(turn.sql, sync.as_ref())?;
+        self.give_rows(turn.sql, &owners, &mut batch)?;
+        put_tables(&upload, &owners.of, marks, now, &mut batch)?;
         let mut after = Uploads { rows_free_at_us: allowance.free_at_us, entry_bytes, ..known_uploads };
         if let Some(rows) = &upload.audit_rows {
             after.last_audit_update = Some(now);
-            let told = self.put_people(turn.sql, now, rows, &mut batch)?;
-            self.advance_ledgers(turn, &told, upload.realms.as_deref(), &mut batch)?;
+            let told = self.put_people(turn.sql, now, rows, &owners, &mut batch)?;
+            self.advance_ledgers(turn, &told, &mut batch)?;
+        } else {
+            self.give_people(turn.sql, now, &owners, &mut batch)?;
         }
         if let Some(plan) = &sync {
             after.empty_realms_since = plan.empty_since;
-            put_sync(plan, now, &mut batch)?;
+            put_sync(plan, owners.first, now, &mut batch)?;
             for uuid in &plan.paid_gone {
                 self.tell_of_loss(turn, uuid, &mut batch);
             }
@@ -110,12 +113,34 @@ impl RemoteServer {
         }
         batch.push(super::operator::announce(now));
         let batch = self.touched(batch, now);
+        let before = load_shelves(turn.sql)?;
         self.commit(turn, batch)?;
+        self.tell_of_drops(turn, before)?;
+        self.refresh_links(turn.sql, now)?;
         self.chores.refresh_sweep(turn.sql, now, &self.limits)?;
         let reports = upload.realms.as_deref().unwrap_or_default();
         let names: Vec<_> = reports.iter().map(|report| report.uuid.clone()).collect();
         let answers = self.permissions(turn.sql, now, &names)?;
         Ok(answer::realms(&answers, &upload.ignored))
+    }
+
+    /// Tells the operator how many rows of each table were there before.
+    fn tell_of_drops(&self, turn: &mut Turn<'_>, before: [Kept; 3]) -> Result<(), Fault> {
+        let Some(server) = &self.server else { return Ok(()) };
+        for ((table, before), after) in Table::ALL.into_iter().zip(before).zip(load_shelves(turn.sql)?) {
+            let saving = after.offered.saturating_sub(before.offered);
+            let dropped = saving.saturating_sub(after.stored.saturating_sub(before.stored));
+            if dropped > 0 {
+                turn.log(Notice::DroppedRows {
+                    dropped,
+                    saving,
+                    table: table.field(),
+                    hostname: server.hostname.clone(),
+                    server: server.uuid.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What audit rows say of people, organization by organization and all together.
@@ -124,25 +149,48 @@ impl RemoteServer {
         sql: &dyn Sql,
         now: Timestamp,
         rows: &[AuditRow],
+        owners: &Owners,
         batch: &mut Vec<Statement>,
     ) -> Result<Vec<Told>, Fault> {
-        let mut known = uploads::load_headcounts(sql)?;
-        let tracked: BTreeSet<i64> = known.keys().copied().collect();
-        let (people, told) = count_people(now, known.clone(), rows);
+        let mut known = headcounts::load(sql)?;
+        let tracked: BTreeSet<i64> = known.numbers.keys().copied().collect();
+        let given: Vec<Whose> = give(&mut known, owners, now);
+        let (mut recount, told) = count_people(now, known, &owners.of, rows);
+        recount.changed.extend(given);
         let mut room = self.limits.headcounts.saturating_sub(tracked.len());
-        for (number, newest) in &people {
-            let is_new = !tracked.contains(number);
-            if is_new && room == 0 {
-                continue;
+        let numbers: Vec<i64> = recount.people.numbers.keys().copied().collect();
+        for number in numbers.into_iter().filter(|number| !tracked.contains(number)) {
+            if room == 0 {
+                recount.people.numbers.remove(&number);
+                recount.people.loose.remove(&number);
+                recount.changed.remove(&Whose::Number(number));
+                recount.changed.remove(&Whose::Nobody(number));
             }
-            room -= usize::from(is_new);
-            known.insert(*number, *newest);
-            batch.extend(uploads::put_headcount(*number, newest));
+            room = room.saturating_sub(1);
         }
-        if !people.is_empty() {
-            batch.push(store::people::put(&Total::of(&known, now)));
+        batch.extend(headcounts::put(&recount)?);
+        if !recount.changed.is_empty() {
+            batch.push(store::people::put(&Total::of(&recount.people.numbers, now)));
         }
         Ok(told)
+    }
+
+    /// What was known of nobody's people is some organization's now.
+    #[allow(clippy::unused_self, reason = "reads like the other steps")]
+    fn give_people(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        owners: &Owners,
+        batch: &mut Vec<Statement>,
+    ) -> Result<(), Fault> {
+        if owners.new.is_empty() {
+            return Ok(());
+        }
+        let mut people = headcounts::load(sql)?;
+        let changed = give(&mut people, owners, now).into_iter().collect();
+        batch.extend(headcounts::put(&Recount { people, changed })?);
+        Ok(())
     }
 
     /// What the list of organizations changes, once every new name is ours.
@@ -159,20 +207,19 @@ impl RemoteServer {
         let known = rows.into_iter().map(known_realm).collect::<Result<Vec<_>, _>>()?;
         let plan = decide_sync(turn.now, known, reports.clone(), uploads.empty_realms_since)?;
         let name = |report: &RealmReport| Name { kind: NameKind::Realm, name: report.uuid.to_string() };
-        let wanted: Vec<Name> = plan.added.iter().map(name).collect();
-        for name in &wanted {
-            let granted = learned.claim(name);
-            if matches!(granted, Err(Halt::Need(_))) {
-                if call.body.len() > WAITING_BYTES && self.waiting_uploads() >= WAITING_MAX {
-                    return Err(Refusal::Busy.into());
-                }
-                // The next run need not read the body again.
-                learned.upload = Some(upload.clone());
-                learned.wanted.clone_from(&wanted);
+        let mut wanted: Vec<Name> = plan.added.iter().map(name).collect();
+        wanted.sort_by_cached_key(shard_of);
+        let granted = learned.claim_all(&wanted);
+        if matches!(granted, Err(Halt::Need(_))) {
+            if call.body.len() > WAITING_BYTES && self.waiting_uploads() >= WAITING_MAX {
+                return Err(Refusal::Busy.into());
             }
-            if !granted? {
-                return Err(Refusal::DuplicateRealm.into());
-            }
+            // The next run need not read the body again.
+            learned.upload = Some(upload.clone());
+            learned.wanted = wanted;
+        }
+        if !granted? {
+            return Err(Refusal::DuplicateRealm.into());
         }
         Ok(Some(plan))
     }
@@ -186,36 +233,29 @@ impl RemoteServer {
     }
 
     /// What the people's coming and going means for plans that follow it.
-    fn advance_ledgers(
-        &self,
-        turn: &Turn<'_>,
-        told: &[Told],
-        reports: Option<&[RealmReport]>,
-        batch: &mut Vec<Statement>,
-    ) -> Result<(), Fault> {
+    fn advance_ledgers(&self, turn: &Turn<'_>, told: &[Told], batch: &mut Vec<Statement>) -> Result<(), Fault> {
         if told.is_empty() {
             return Ok(());
         }
         let (sql, now) = (turn.sql, turn.now);
-        let reported: BTreeMap<&str, i64> =
-            reports.unwrap_or_default().iter().map(|report| (report.uuid.as_str(), report.number)).collect();
         for (key, live) in plans::load_all_live(sql)? {
             if !live.plan.automanage_licenses {
                 continue;
             }
-            let number = match reported.get(key.as_str()) {
-                Some(number) => Some(*number),
-                None if key.is_empty() => None,
-                None => realms::load(sql, &key)?.and_then(|row| row.number),
+            // An organization that is new has no plan yet.
+            let whose = match key.as_str() {
+                "" => None,
+                key => match realms::load(sql, key)? {
+                    Some(row) => Some(row.realm_id),
+                    None => continue,
+                },
             };
             let mut book = accounts::open(sql, &key, &live)?;
-            for told in told {
-                let people = if key.is_empty() { Some(told.all) } else { Some(told.people) };
-                let Some(people) = people.filter(|_| key.is_empty() || Some(told.realm) == number) else { continue };
+            for told in told.iter().filter(|told| told.realm == whose) {
                 // A clock that is ahead of ours does not make time pass.
                 let at = told.at.min(now);
                 book.pass(at, Some(now));
-                book.count(at, people);
+                book.count(at, told.people);
             }
             let is_news = !book.invoices.is_empty() || book.plan.status != live.plan.status;
             if accounts::close(sql, now, (&key, &live), &book, batch)? && is_news {
@@ -253,27 +293,44 @@ fn noted_bytes(plan: &SyncPlan) -> Vec<u64> {
     plan.entries.iter().map(|entry| AUDIT_ROW_BYTES + encode_change(&entry.change).len() as u64).collect()
 }
 
-fn put_tables(upload: &Upload, marks: Marks, now: Timestamp, batch: &mut Vec<Statement>) -> Result<(), Fault> {
+fn load_shelves(sql: &dyn Sql) -> Result<[Kept; 3], Fault> {
+    let [realms, installation, audit] = Table::ALL.map(|table| uploads::load_kept(sql, table));
+    Ok([realms?, installation?, audit?])
+}
+
+/// What is known of nobody's people, given to the organizations that have got their numbers.
+fn give(people: &mut People, owners: &Owners, now: Timestamp) -> Vec<Whose> {
+    let new = owners.new.iter().filter(|(number, realm_id)| people.give(*number, *realm_id, now));
+    new.flat_map(|(number, realm_id)| [Whose::Realm(*realm_id), Whose::Nobody(*number)]).collect()
+}
+
+fn put_tables(
+    upload: &Upload,
+    owners: &BTreeMap<i64, i64>,
+    marks: Marks,
+    now: Timestamp,
+    batch: &mut Vec<Statement>,
+) -> Result<(), Fault> {
     for (table, rows) in
         [(Table::RealmCounts, &upload.realm_counts), (Table::InstallationCounts, &upload.installation_counts)]
     {
         if !rows.is_empty() {
-            batch.extend(uploads::put_counts(table, rows, marks.of(table), now)?);
+            batch.extend(uploads::put_counts(table, rows, owners, marks.of(table), now)?);
         }
     }
     match upload.audit_rows.as_deref() {
         None | Some([]) => {}
-        Some(rows) => batch.extend(uploads::put_audit_rows(rows, marks.audit_rows, now)?),
+        Some(rows) => batch.extend(uploads::put_audit_rows(rows, owners, marks.audit_rows, now)?),
     }
     Ok(())
 }
 
-fn put_sync(plan: &SyncPlan, now: Timestamp, batch: &mut Vec<Statement>) -> Result<(), Fault> {
-    for report in &plan.added {
+fn put_sync(plan: &SyncPlan, first: i64, now: Timestamp, batch: &mut Vec<Statement>) -> Result<(), Fault> {
+    for (realm_id, report) in (first..).zip(&plan.added) {
         let text = encode_profile(&report.profile)?;
         let profile = ProfileText { text: &text, host: &report.profile.host, name: &report.profile.name };
         let RealmReport { uuid, number, owner_secret, date_created, .. } = report;
-        batch.push(realms::add(uuid, *number, profile, owner_secret, *date_created, now));
+        batch.push(realms::add(realm_id, uuid, *number, profile, owner_secret, *date_created, now));
     }
     for update in &plan.updated {
         let text = encode_profile(&update.profile)?;

@@ -40,6 +40,8 @@ const VAPID_MAX: usize = 16;
 /// A notification for one device, before it is written down.
 pub(super) struct Draft {
     pub(super) path: Path,
+    /// The organization of the request.
+    pub(super) realm: Option<i64>,
     pub(super) device_id: i64,
     pub(super) token: Token,
     pub(super) registered_at: Timestamp,
@@ -221,6 +223,7 @@ impl Courier {
             let delivery = Delivery {
                 delivery_id: self.next_id,
                 path: draft.path,
+                realm: draft.realm,
                 device_id: draft.device_id,
                 token: draft.token,
                 registered_at: draft.registered_at,
@@ -522,10 +525,7 @@ impl RemoteServer {
             }
         }
         if fate == Fate::Sent && !self.courier.is_trial(delivery.delivery_id) {
-            batch.extend(match delivery.path {
-                Path::Legacy => store::counts::forward_legacy(delivery.device_id, turn.now),
-                Path::Sealed => store::counts::forward_sealed(delivery.device_id, turn.now),
-            });
+            batch.extend(store::counts::forward(delivery.path, delivery.realm, turn.now));
         }
         if let Fate::Dead(since) = fate {
             // Who registered it after its death has it from somebody else.

@@ -57,8 +57,10 @@ impl RemoteServer {
         if delta != 0 {
             batch.push(store::device::add(delta, 0));
         }
+        batch.extend(self.see_realm(realm, now));
         let batch = self.touched(batch, now);
         self.commit(turn, batch)?;
+        self.note_realm(realm, now);
         Ok(answer::plain(&wish.ignored))
     }
 
@@ -69,13 +71,17 @@ impl RemoteServer {
         learned: &Learned,
     ) -> Result<Reply, Halt> {
         let wish = parse_device(call, Purpose::Name, &self.places())?;
-        self.optional_realm(turn, wish.realm.as_ref(), learned)?;
+        let realm = self.optional_realm(turn, wish.realm.as_ref(), learned)?;
         let hash = TokenHash::of(wish.token.kind, &wish.token.token);
         let rows = store::device::of_user_and_token(turn.sql, &wish.user, hash)?;
         if rows.is_empty() {
+            // The organization was heard of all the same.
+            let batch = self.see_realm(realm, turn.now).into_iter().collect();
+            self.commit(turn, batch)?;
+            self.note_realm(realm, turn.now);
             return Err(Refusal::NoSuchToken.into());
         }
-        self.forget_devices(turn, &rows)?;
+        self.forget_devices(turn, &rows, realm)?;
         Ok(answer::plain(&wish.ignored))
     }
 
@@ -86,14 +92,14 @@ impl RemoteServer {
         learned: &Learned,
     ) -> Result<Reply, Halt> {
         let wish = parse_user_wish(call)?;
-        self.optional_realm(turn, wish.realm.as_ref(), learned)?;
+        let realm = self.optional_realm(turn, wish.realm.as_ref(), learned)?;
         let rows = store::device::of_user(turn.sql, &wish.user)?;
-        self.forget_devices(turn, &rows)?;
+        self.forget_devices(turn, &rows, realm)?;
         Ok(answer::plain(&wish.ignored))
     }
 
     /// Removes rows, and tells the directory of the tokens that are with no row any more.
-    fn forget_devices(&mut self, turn: &mut Turn<'_>, rows: &[Device]) -> Result<(), Fault> {
+    fn forget_devices(&mut self, turn: &mut Turn<'_>, rows: &[Device], realm: Option<i64>) -> Result<(), Fault> {
         let going: BTreeSet<i64> = rows.iter().map(|row| row.device_id).collect();
         let hashes: BTreeSet<TokenHash> =
             rows.iter().map(|row| TokenHash::of(row.token.kind, &row.token.token)).collect();
@@ -106,7 +112,10 @@ impl RemoteServer {
                 self.owe(turn, NameKind::Token, hash.to_hex(), DutyAct::Release, &mut batch)?;
             }
         }
+        batch.extend(self.see_realm(realm, turn.now));
         let batch = self.touched(batch, turn.now);
-        self.commit(turn, batch)
+        self.commit(turn, batch)?;
+        self.note_realm(realm, turn.now);
+        Ok(())
     }
 }

@@ -14,25 +14,22 @@ use crate::kernel::settings::Settings;
 use crate::kernel::sql::Sql;
 use crate::kernel::time::Timestamp;
 use crate::push::device::TokenHash;
-use crate::push::directory::{
-    AskedPlan, ClaimPlan, HOLDERS_MAX, Hold, Obituary, REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS, SettlePlan,
-    TRANSFERS_PER_MINUTE, Use, decide_asked, decide_claim, decide_confirm, decide_release, network_mark, shard,
-};
+use crate::push::directory::{HOLDERS_MAX, Obituary, TRANSFERS_PER_MINUTE, network_mark, shard};
 use crate::push::hostname::{is_loopback, may_be_public};
 use crate::push::object::learn::Halt;
 use crate::push::queue::duty_delay_ms;
 use crate::push::refusal::{Refusal, TransferError};
 use crate::push::role::needed;
-use crate::push::store::relocation::MoveRow;
 use crate::push::store::{self, directory as rows};
 use crate::push::transfer::{TRIES_MAX, check, issue};
 use crate::push::uuid::Uuid;
 use crate::push::wire::host::{self, Scheme};
 use crate::push::wire::request::{Transfer, parse_challenge, parse_transfer};
-use crate::push::wire::service::{self, Act, Claim, Dead, Granted, Holder, Name, NameKind, NewKey, Settle};
+use crate::push::wire::service::{self, Dead, Granted, Holder, Name, NameKind, Names, NewKey};
 use crate::push::wire::{answer, envelope, operator};
 
 use super::moves::{self, Packing, Step};
+use super::names::{AnswerForm, Asking};
 
 /// Schema versions of a directory's object.
 pub const DIRECTORY_MIGRATIONS: &[Migration] = rows::MIGRATIONS;
@@ -61,20 +58,6 @@ pub(super) enum UnderWay {
     Packing(Box<Packing>),
     /// An organization moves.
     Moving(Box<Step>),
-}
-
-pub(super) struct Asking {
-    claim: Claim,
-    server: Uuid,
-    asked: Uuid,
-    /// Whether the answer counts: no longer, once the server that was asked has wanted the name again.
-    answer: AnswerStands,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AnswerStands {
-    Yes,
-    No,
 }
 
 pub(super) struct Verification {
@@ -161,6 +144,11 @@ impl PushDirectory {
         }
         match call.operation {
             Operation::PushReserve => self.reserve(turn, call, service::parse(call)?),
+            Operation::PushReserveEach => {
+                let Names { names, server } = service::parse(call)?;
+                self.wish(turn, call, names, &server, AnswerForm::Each)
+            }
+            Operation::PushReleaseEach => self.release_each(turn, &service::parse(call)?).map(Answer::Now),
             Operation::PushSettleName => self.settle(turn, &service::parse(call)?).map(Answer::Now),
             Operation::PushLookup => {
                 let name: Name = service::parse(call)?;
@@ -173,7 +161,13 @@ impl PushDirectory {
     }
 
     /// Takes one from a network's quota.
-    fn take(&mut self, turn: &Turn<'_>, network: &str, word: &str, quota: Quota) -> Result<Result<(), u64>, Fault> {
+    pub(super) fn take(
+        &mut self,
+        turn: &Turn<'_>,
+        network: &str,
+        word: &str,
+        quota: Quota,
+    ) -> Result<Result<(), u64>, Fault> {
         // An address is nobody's business once its quota is free.
         let network = &network_mark(network);
         let state = rows::load_quota(turn.sql, network, word)?;
@@ -184,123 +178,6 @@ impl PushDirectory {
                 Ok(Ok(()))
             }
         }
-    }
-
-    fn reserve(&mut self, turn: &mut Turn<'_>, call: &Call, claim: Claim) -> Result<Answer, Halt> {
-        let Name { kind, name } = &claim.name;
-        if *kind == NameKind::Network {
-            let quota = Quota::new(REGISTRATIONS_PER_NETWORK, REGISTRATIONS_PERIOD_MS);
-            let granted = self.take(turn, name, "registrations", quota)?.is_ok();
-            return Ok(Answer::Now(service::answer(&Granted { granted })?));
-        }
-        let server = Uuid::parse(&claim.server).ok_or_else(|| Fault::Corrupt(String::from("a claim of no server")))?;
-        let entry = rows::load_name(turn.sql, kind.word(), name)?;
-        if self.is_moving(turn.sql, &claim.name)? {
-            return Ok(Answer::Now(service::answer(&Granted { granted: false })?));
-        }
-        self.doubt(&claim.name, &server);
-        let granted = match decide_claim(turn.now, entry.as_ref(), &server) {
-            ClaimPlan::Keep => true,
-            ClaimPlan::Taken => false,
-            ClaimPlan::Reserve(entry) => {
-                self.commit(turn, vec![rows::put_name(kind.word(), name, &entry)])?;
-                true
-            }
-            ClaimPlan::Ask(_) if self.under_way.len() >= UNDER_WAY_MAX => return Err(Refusal::Busy.into()),
-            ClaimPlan::Ask(asked) => {
-                let (class, operation) = (Class::RemoteServer, Operation::PushLookup);
-                let errand = service::errand(class, asked.to_string(), operation, &claim.name, &call.request_id)?;
-                let ticket = self.ticket();
-                turn.ask(ticket, errand);
-                self.under_way
-                    .insert(ticket, UnderWay::Asking(Asking { claim, server, asked, answer: AnswerStands::Yes }));
-                return Ok(Answer::Later(ticket));
-            }
-        };
-        Ok(Answer::Now(service::answer(&Granted { granted })?))
-    }
-
-    /// Whether an organization is on its way, and its name nobody's to take.
-    #[allow(clippy::unused_self, reason = "reads like the other steps")]
-    fn is_moving(&self, sql: &dyn Sql, name: &Name) -> Result<bool, Fault> {
-        Ok(name.kind == NameKind::Realm && store::relocation::load(sql, &name.name)?.is_some())
-    }
-
-    /// A server wants a name again: what it says of the time before counts no more.
-    fn doubt(&mut self, name: &Name, server: &Uuid) {
-        for under_way in self.under_way.values_mut() {
-            if let UnderWay::Asking(asking) = under_way
-                && asking.asked == *server
-                && asking.claim.name == *name
-            {
-                asking.answer = AnswerStands::No;
-            }
-        }
-    }
-
-    /// A server that has a name has said whether it uses it.
-    fn asked(&mut self, turn: &mut Turn<'_>, ticket: Ticket, asking: &Asking, outcome: &Outcome) -> Result<(), Fault> {
-        let Name { kind, name } = &asking.claim.name;
-        let is_moving = self.is_moving(turn.sql, &asking.claim.name)?;
-        let used = match service::replied::<Granted>(outcome) {
-            _ if asking.answer == AnswerStands::No || is_moving => Use::Silence,
-            Some(Granted { granted: true }) => Use::Yes,
-            Some(Granted { granted: false }) => Use::No,
-            None => Use::Silence,
-        };
-        let entry = rows::load_name(turn.sql, kind.word(), name)?;
-        let (entry, granted) = match decide_asked(turn.now, entry.as_ref(), &asking.asked, used, &asking.server) {
-            AskedPlan::Confirm(entry) => (Some(entry), false),
-            AskedPlan::Reserve(entry) => (Some(entry), true),
-            AskedPlan::Taken => (None, false),
-        };
-        let batch = entry.iter().map(|entry| rows::put_name(kind.word(), name, entry)).collect();
-        self.commit(turn, batch)?;
-        turn.answer(ticket, service::answer(&Granted { granted })?);
-        Ok(())
-    }
-
-    fn settle(&mut self, turn: &mut Turn<'_>, wish: &Settle) -> Result<Reply, Halt> {
-        let Name { kind, name } = &wish.name;
-        let mut holder = None;
-        let server = Uuid::parse(&wish.server).ok_or_else(|| Fault::Corrupt(String::from("a name of no server")))?;
-        let batch = if *kind == NameKind::Token {
-            let token = TokenHash::from_hex(name).ok_or_else(|| Fault::Corrupt(String::from("a token of no hash")))?;
-            vec![match wish.act {
-                Act::Confirm => rows::put_holder(token, &server),
-                Act::Release => rows::remove_holder(token, server.as_str()),
-            }]
-        } else {
-            let entry = rows::load_name(turn.sql, kind.word(), name)?;
-            let on_its_way = if *kind == NameKind::Realm { store::relocation::load(turn.sql, name)? } else { None };
-            let is_strange = |row: &MoveRow| ![row.origin.as_str(), row.target.as_str()].contains(&server.as_str());
-            let plan = match wish.act {
-                Act::Confirm if on_its_way.as_ref().is_some_and(is_strange) => SettlePlan::Nothing,
-                Act::Confirm => decide_confirm(entry.as_ref(), &server),
-                Act::Release => decide_release(entry.as_ref(), &server),
-            };
-            // Whoever confirms in vain must know it: the name is another's.
-            if wish.act == Act::Confirm {
-                holder = match &plan {
-                    SettlePlan::Confirm(entry) => Some(entry.server.to_string()),
-                    _ => {
-                        let holder = entry.as_ref().map(|entry| entry.server.to_string());
-                        holder.or_else(|| on_its_way.map(|row| row.target))
-                    }
-                };
-            }
-            let was_used = entry.is_some_and(|entry| entry.hold == Hold::Confirmed);
-            match plan {
-                SettlePlan::Confirm(entry) => vec![rows::put_name(kind.word(), name, &entry)],
-                SettlePlan::Remove if was_used && *kind == NameKind::Realm => {
-                    vec![rows::remove_name(kind.word(), name), store::relocation::put_past(name, &server)]
-                }
-                SettlePlan::Remove => vec![rows::remove_name(kind.word(), name)],
-                SettlePlan::Nothing => Vec::new(),
-            }
-        };
-        self.commit(turn, batch)?;
-        Ok(service::answer(&Holder { server: holder })?)
     }
 
     /// A token is dead: every other server that holds it is told, and which those are stays here.
@@ -503,7 +380,7 @@ impl Object for PushDirectory {
     fn told(&mut self, turn: &mut Turn<'_>, ticket: Ticket, outcome: Outcome) -> Result<(), Fault> {
         match self.under_way.remove(&ticket) {
             None => Ok(()),
-            Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, &asking, &outcome),
+            Some(UnderWay::Asking(asking)) => self.asked(turn, ticket, asking, &outcome),
             Some(UnderWay::Telling(obituary)) => self.consoled(turn, &obituary, &outcome),
             Some(UnderWay::Packing(packing)) => self.packed(turn, ticket, *packing, &outcome),
             Some(UnderWay::Moving(step)) => self.moved(turn, ticket, *step, &outcome),

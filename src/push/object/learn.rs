@@ -4,6 +4,7 @@
 //! answer comes the call is run again from the start, with one fact more. So every run reads, decides and commits within one
 //! event, whatever happened in between.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::kernel::errand::{Errand, Outcome};
@@ -12,13 +13,13 @@ use crate::kernel::object::Call;
 use crate::kernel::operation::{Class, Operation};
 use crate::kernel::settings::Settings;
 use crate::push::contact::{Lookup, RecordType};
-use crate::push::directory::shard;
+use crate::push::directory::{NAMES_PER_MESSAGE, shard};
 use crate::push::rate::Standing;
 use crate::push::refusal::Refusal;
 use crate::push::upload::Upload;
 use crate::push::uuid::Uuid;
 use crate::push::wire::resolver;
-use crate::push::wire::service::{self, Claim, Granted, Holder, Name, NameKind};
+use crate::push::wire::service::{self, Claim, Granted, GrantedEach, Holder, Name, NameKind, Names};
 
 /// Why a run ends without an answer.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ pub(super) enum Question {
     Quota,
     /// What does the domain name system say?
     Domain(String, RecordType),
-    /// May we have this name?
-    Claim(Name),
+    /// May we have these names, all of one shard?
+    Claims(Vec<Name>),
     /// Who has this name?
     Holder(Name),
 }
@@ -63,11 +64,11 @@ pub(super) struct Learned {
     pub(super) standing: Option<Option<Standing>>,
     quota: Option<bool>,
     lookups: Vec<Lookup>,
-    claims: Vec<(Name, bool)>,
+    claims: BTreeMap<Name, bool>,
     holders: Vec<(Name, Option<Uuid>)>,
     /// An upload that was read already and waits for names.
     pub(super) upload: Option<Rc<Upload>>,
-    /// The names that it waits for.
+    /// The names that it waits for, shard by shard.
     pub(super) wanted: Vec<Name>,
 }
 
@@ -84,8 +85,21 @@ impl Learned {
 
     /// Whether we have the name.
     pub(super) fn claim(&self, name: &Name) -> Result<bool, Halt> {
-        let known = self.claims.iter().find(|(known, _)| known == name);
-        known.map(|(_, granted)| *granted).ok_or_else(|| Halt::Need(Question::Claim(name.clone())))
+        self.claim_all(std::slice::from_ref(name))
+    }
+
+    /// Whether we have all of the names. Those of one shard that stand together are asked for together.
+    pub(super) fn claim_all(&self, names: &[Name]) -> Result<bool, Halt> {
+        if self.claims.values().any(|granted| !granted)
+            && names.iter().any(|name| self.claims.get(name) == Some(&false))
+        {
+            return Ok(false);
+        }
+        let mut unknown = names.iter().filter(|name| !self.claims.contains_key(name)).peekable();
+        let Some(first) = unknown.peek() else { return Ok(true) };
+        let place = shard_of(first);
+        let asked = unknown.take_while(|name| shard_of(name) == place).take(NAMES_PER_MESSAGE).cloned();
+        Err(Halt::Need(Question::Claims(asked.collect())))
     }
 
     /// Who has the name.
@@ -96,12 +110,12 @@ impl Learned {
 
     /// Whether this call was given the name.
     pub(super) fn has(&self, name: &Name) -> bool {
-        self.granted().any(|known| known == name)
+        self.claims.get(name) == Some(&true)
     }
 
     /// The names that this call was given and may have to give back.
     pub(super) fn granted(&self) -> impl Iterator<Item = &Name> {
-        self.claims.iter().filter(|(_, granted)| *granted).map(|(name, _)| name)
+        self.claims.iter().filter(|(_, granted)| **granted).map(|(name, _)| name)
     }
 
     /// Takes an answer in.
@@ -114,9 +128,9 @@ impl Learned {
                 let granted: Granted = service::replied(outcome).ok_or(Refusal::Busy)?;
                 self.quota = Some(granted.granted);
             }
-            Question::Claim(name) => {
-                let granted: Granted = service::replied(outcome).ok_or(Refusal::Busy)?;
-                self.claims.push((name, granted.granted));
+            Question::Claims(names) => {
+                let each: GrantedEach = service::replied(outcome).ok_or(Refusal::Busy)?;
+                self.claims.extend(names.into_iter().zip(each.granted));
             }
             Question::Holder(name) => {
                 let holder: Holder = service::replied(outcome).ok_or(Refusal::Busy)?;
@@ -136,15 +150,21 @@ pub(super) fn errand(question: &Question, settings: &Settings, server: &Uuid, ca
         }
         Question::Quota => {
             let name = Name { kind: NameKind::Network, name: call.client.as_str().to_owned() };
-            ask_directory(&name, Operation::PushReserve, &claim_of(&name, server), call)
+            let claim = Claim { name: name.clone(), server: server.to_string() };
+            ask_directory(&name, Operation::PushReserve, &claim, call)
         }
-        Question::Claim(name) => ask_directory(name, Operation::PushReserve, &claim_of(name, server), call),
+        Question::Claims(names) => {
+            let name = names.first().ok_or_else(|| Fault::Corrupt(String::from("a wish for no name")))?;
+            let body = Names { names: names.clone(), server: server.to_string() };
+            ask_directory(name, Operation::PushReserveEach, &body, call)
+        }
         Question::Holder(name) => ask_directory(name, Operation::PushLookup, name, call),
     }
 }
 
-fn claim_of(name: &Name, server: &Uuid) -> Claim {
-    Claim { name: name.clone(), server: server.to_string() }
+/// The object that keeps a name.
+pub(super) fn shard_of(name: &Name) -> String {
+    shard(name.kind.word(), &name.name)
 }
 
 fn ask_directory<T: serde::Serialize>(
@@ -153,6 +173,5 @@ fn ask_directory<T: serde::Serialize>(
     body: &T,
     call: &Call,
 ) -> Result<Errand, Fault> {
-    let shard = shard(name.kind.word(), &name.name);
-    service::errand(Class::PushDirectory, shard, operation, body, &call.request_id)
+    service::errand(Class::PushDirectory, shard_of(name), operation, body, &call.request_id)
 }

@@ -13,7 +13,9 @@ pub mod door;
 mod duties;
 mod index;
 mod learn;
+mod links;
 mod moves;
+mod names;
 mod notify;
 mod operator;
 mod owners;
@@ -36,7 +38,7 @@ use super::operate::OperationError;
 use super::rate::{SlidingLog, Standing};
 use super::realm::RealmStanding;
 use super::refusal::Refusal;
-use super::registration::Registered;
+use super::registration::{Registered, SEEN_MS};
 use super::retention::Limits;
 use super::role::needed;
 use super::sealed_device::EXPIRED_KEPT_MS;
@@ -128,6 +130,10 @@ pub struct RemoteServer {
     chores: Chores,
     desk: BillingDesk,
     sweep_at: Option<Timestamp>,
+    /// While rows are owed to organizations: when the next are given.
+    give_at: Option<Timestamp>,
+    /// When organizations were in a request last, as far as that is written.
+    seen: BTreeMap<i64, Timestamp>,
     /// The sum of all people, added up anew and not written down yet.
     total: Cell<Option<Total>>,
     limits: Limits,
@@ -169,6 +175,8 @@ impl RemoteServer {
             chores: Chores::default(),
             desk: BillingDesk::new(settings.clone()),
             sweep_at: None,
+            give_at: None,
+            seen: BTreeMap::new(),
             total: Cell::new(None),
             limits,
             settings,
@@ -176,6 +184,7 @@ impl RemoteServer {
         if is_there {
             object.refresh(sql, now)?;
             object.chores.refresh_sweep(sql, now, &limits)?;
+            object.refresh_links(sql, now)?;
             object.refresh_desk(sql)?;
         }
         Ok(object)
@@ -376,6 +385,25 @@ impl RemoteServer {
         Some(store::server::see(now))
     }
 
+    /// The time of an organization's last request, if it is worth writing: once a minute.
+    fn see_realm(&self, realm_id: Option<i64>, now: Timestamp) -> Option<Statement> {
+        let realm_id = realm_id?;
+        let is_new = self.seen.get(&realm_id).is_none_or(|at| now.since(*at) >= SEEN_MS);
+        is_new.then(|| store::realms::see(realm_id, now))
+    }
+
+    /// That time is written.
+    fn note_realm(&mut self, realm_id: Option<i64>, now: Timestamp) {
+        if self.seen.len() >= REALM_MEMORY_MAX {
+            self.seen.retain(|_, at| now.since(*at) < SEEN_MS);
+        }
+        if let Some(realm_id) = realm_id.filter(|_| self.seen.len() < REALM_MEMORY_MAX)
+            && self.seen.get(&realm_id).is_none_or(|at| now.since(*at) >= SEEN_MS)
+        {
+            self.seen.insert(realm_id, now);
+        }
+    }
+
     /// Calls of other objects.
     fn serve(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
         let is_lookup = call.operation == Operation::PushLookup;
@@ -489,18 +517,24 @@ impl Object for RemoteServer {
             }
         }
         self.do_chores(turn, &mut batch)?;
+        if self.give_at.is_some_and(|at| at <= now) {
+            self.give_owed(turn.sql, &mut batch)?;
+        }
         let sweep_from = self.sweep_counts(turn, &mut batch)?;
         self.pump(turn, &mut batch)?;
         turn.commit(batch)?;
         self.refresh(turn.sql, now)?;
         self.refresh_desk(turn.sql)?;
         self.chores.refresh_sweep(turn.sql, sweep_from, &self.limits)?;
+        if self.give_at.is_some_and(|at| at <= now) {
+            self.refresh_links(turn.sql, now)?;
+        }
         self.answer_ripe(turn)
     }
 
     fn deadline(&self) -> Option<Timestamp> {
         let desk = self.desk.deadline();
-        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at, desk]
+        [self.courier.wake_at(), self.duties.wake_at(), self.chores.wake_at(), self.sweep_at, self.give_at, desk]
             .into_iter()
             .flatten()
             .min()

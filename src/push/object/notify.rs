@@ -21,6 +21,14 @@ use crate::push::wire::form::Form;
 use crate::push::wire::parcel::Parcel;
 use crate::push::wire::send::{Believed, SealedTarget, parse_notification, parse_sealed_notification, parse_trial};
 
+/// What a request makes to be written and sent.
+struct Load {
+    batch: Vec<Statement>,
+    drafts: Vec<Draft>,
+    /// The organization that made it.
+    realm: Option<i64>,
+}
+
 /// What an answer to `push/notify` is made of.
 pub(super) struct LegacyReport {
     user: User,
@@ -53,7 +61,6 @@ impl RemoteServer {
         if let Some(realm) = realm {
             let unlinked = devices.kept.iter().filter(|device| device.realm.is_none());
             batch.extend(unlinked.map(|device| store::device::link(device.device_id, realm)));
-            batch.push(store::realms::see(realm, now));
         }
         let of = |kind: Kind| devices.kept.iter().filter(move |device| device.token.kind == kind);
         let tally = Tally {
@@ -68,25 +75,25 @@ impl RemoteServer {
         for kind in [Kind::Fcm, Kind::Apns, Kind::WebPush] {
             if of(kind).next().is_some() && self.courier.carries(kind) {
                 let parcel = wish.parcel(kind, now).map_err(Refusal::Legacy)?;
-                drafts.extend(of(kind).map(|device| draft(device, &parcel)));
+                drafts.extend(of(kind).map(|device| draft(device, realm, &parcel)));
             }
         }
         let report = LegacyReport { user: wish.user, believed: wish.believed, tally, realm: realm.map(|_| permission) };
-        self.send_off(turn, call, learned, batch, drafts, Report::Legacy(Box::new(report)))
+        self.send_off(turn, call, learned, Load { batch, drafts, realm }, Report::Legacy(Box::new(report)))
     }
 
     pub(super) fn try_out(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Done, Halt> {
         let wish = parse_trial(call)?;
-        self.optional_realm(turn, wish.realm.as_ref(), learned)?;
+        let realm = self.optional_realm(turn, wish.realm.as_ref(), learned)?;
         let hash = TokenHash::of(wish.token.kind, &wish.token.token);
         let rows = store::device::of_user_and_token(turn.sql, &wish.user, hash)?;
         let Some(device) = rows.first() else { return Err(Refusal::UnknownDevice.into()) };
         let drafts = if self.courier.carries(device.token.kind) {
-            vec![draft(device, &wish.parcel(turn.now)?)]
+            vec![draft(device, realm, &wish.parcel(turn.now)?)]
         } else {
             Vec::new()
         };
-        self.send_off(turn, call, learned, Vec::new(), drafts, Report::Trial)
+        self.send_off(turn, call, learned, Load { batch: Vec::new(), drafts, realm: None }, Report::Trial)
     }
 
     pub(super) fn notify_sealed(&mut self, turn: &mut Turn<'_>, call: &Call, learned: &Learned) -> Result<Done, Halt> {
@@ -94,8 +101,7 @@ impl RemoteServer {
         let realm = self.required_realm(turn, &wish.realm, learned)?;
         let permission = self.permitted(turn.sql, turn.now, Some(&wish.realm), permit::Path::Sealed)?;
         let received = wish.requests.len() as u64;
-        let mut batch = vec![store::realms::see(realm, turn.now)];
-        batch.extend(store::counts::add(realm, Own::Received, received, turn.now));
+        let batch = store::counts::add(realm, Own::Received, received, turn.now).into_iter().collect();
         let mut drafts = Vec::new();
         let mut report = SealedReport { asked: Vec::new(), gone: Vec::new(), target_of: Vec::new(), realm: permission };
         for (index, request) in wish.requests.iter().enumerate() {
@@ -116,6 +122,7 @@ impl RemoteServer {
             if self.courier.carries(device.token.kind) {
                 drafts.push(Draft {
                     path: Path::Sealed,
+                    realm: Some(realm),
                     device_id: device.device_id,
                     token: device.token,
                     registered_at: device.registered_at,
@@ -123,7 +130,8 @@ impl RemoteServer {
                 });
             }
         }
-        self.send_off(turn, call, learned, batch, drafts, Report::Sealed(Box::new(report)))
+        let load = Load { batch, drafts, realm: Some(realm) };
+        self.send_off(turn, call, learned, load, Report::Sealed(Box::new(report)))
     }
 
     /// Writes everything down, sends what may be sent at once, and puts the answer off unless there is nothing to wait for.
@@ -132,10 +140,11 @@ impl RemoteServer {
         turn: &mut Turn<'_>,
         call: &Call,
         learned: &Learned,
-        mut batch: Vec<Statement>,
-        drafts: Vec<Draft>,
+        load: Load,
         report: Report,
     ) -> Result<Done, Halt> {
+        let Load { mut batch, drafts, realm } = load;
+        batch.extend(self.see_realm(realm, turn.now));
         let ticket = self.ticket();
         let deliveries = self.courier.accept(turn.sql, turn.now, drafts, &mut batch)?;
         let ignored = Form::of(call).ignored(&[]);
@@ -144,6 +153,7 @@ impl RemoteServer {
         let mut batch = self.touched(batch, turn.now);
         self.pump(turn, &mut batch)?;
         self.commit(turn, batch)?;
+        self.note_realm(realm, turn.now);
         // Nothing to send, or a provider that is left alone for now.
         if self.courier.batches.get(&ticket).is_some_and(Batch::is_done)
             && let Some(batch) = self.courier.batches.remove(&ticket)
@@ -184,9 +194,10 @@ impl RemoteServer {
     }
 }
 
-fn draft(device: &Device, parcel: &Parcel) -> Draft {
+fn draft(device: &Device, realm: Option<i64>, parcel: &Parcel) -> Draft {
     Draft {
         path: Path::Legacy,
+        realm,
         device_id: device.device_id,
         token: device.token.clone(),
         registered_at: device.registered_at,

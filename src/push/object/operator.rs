@@ -50,7 +50,7 @@ impl RemoteServer {
         let actor = Actor::Operator(operator.name);
         match call.operation {
             Operation::OperatorServer => self.show(turn, &server),
-            Operation::OperatorServerRealms => show_realms(turn.sql, call),
+            Operation::OperatorServerRealms => show_realms(turn.sql, call, self.own_name()),
             Operation::OperatorServerAudit => show_server_audit(turn.sql, call),
             Operation::OperatorServerCounts => show_counts(turn.sql, turn.now, call, None),
             Operation::OperatorServerTokens => show_tokens(turn.sql, call),
@@ -75,7 +75,7 @@ impl RemoteServer {
         match call.operation {
             Operation::OperatorRealm => {
                 let permission = self.permission(turn.sql, turn.now, Some(&uuid))?;
-                Ok(wire::answer(&realm_value(turn.sql, row, Some(&permission))?))
+                Ok(wire::answer(&realm_value(turn.sql, self.own_name(), row, Some(&permission))?))
             }
             Operation::OperatorRealmAudit => show_realm_audit(turn.sql, call, &uuid),
             Operation::OperatorRealmDeactivate => self.switch_realm(turn, call, &row, Closed::Yes, actor),

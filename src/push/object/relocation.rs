@@ -99,7 +99,7 @@ impl RemoteServer {
             batch.push(plans::put_customer(uuid.as_str(), &Customer::from(agreement)));
         }
         if let Some((people, told_at)) = bundle.people.as_ref().map(People::headcount) {
-            batch.push(kept::carry_people(uuid, &people, told_at));
+            batch.extend(kept::carry_people(uuid, &people, told_at));
         }
         batch.push(came(uuid, bundle.move_number));
         let scope = Scope::Realm { uuid: uuid.clone(), number: None };
@@ -133,7 +133,7 @@ impl RemoteServer {
             }
             (None, _) => {}
         }
-        batch.push(kept::put_heard(&farewell.realm, &heard, row.number));
+        batch.push(kept::put_heard(&farewell.realm, &heard, Some(row.realm_id)));
         let_go(turn.sql, &row, &mut batch)?;
         if farewell.mode == FarewellMode::Leave {
             self.tell_of_move(turn, &row.uuid, &farewell.to, &mut batch);
@@ -185,7 +185,7 @@ fn let_go(sql: &dyn Sql, row: &RealmRow, batch: &mut Vec<Statement>) -> Result<(
     let sealed = operations::count_sealed(sql, row.realm_id)?;
     batch.extend(operations::part_devices(row.realm_id));
     batch.push(store::device::add(0, -i64::try_from(sealed).unwrap_or(0)));
-    batch.push(kept::forget_people(permit::people_key(row)));
+    batch.extend(kept::forget_people(row.realm_id, row.number));
     batch.extend(crate::billing::purge_realm(&row.uuid));
     if plans::load_customer(sql, row.uuid.as_str())?.is_some() {
         batch.push(plans::put_customer(row.uuid.as_str(), &Customer::default()));

@@ -68,8 +68,10 @@ impl RemoteServer {
                 (device_id, store::sealed::put(device_id, realm, name, &token, now).to_vec())
             }
         };
-        let batch = self.touched(batch, now);
+        let mut batch = self.touched(batch, now);
+        batch.extend(self.see_realm(Some(realm), now));
         self.commit(turn, batch)?;
+        self.note_realm(Some(realm), now);
         Ok(match name {
             SealedName::Token(_) => answer::plain(&wish.ignored),
             SealedName::Account(_) => answer::with("device_id", device_id, &wish.ignored),
@@ -91,8 +93,10 @@ impl RemoteServer {
         };
         let Some(device) = device else { return Err(Refusal::NoSuchToken.into()) };
         let batch = vec![store::sealed::remove(device.device_id), store::device::add(0, -1)];
-        let batch = self.touched(batch, turn.now);
+        let mut batch = self.touched(batch, turn.now);
+        batch.extend(self.see_realm(Some(realm), turn.now));
         self.commit(turn, batch)?;
+        self.note_realm(Some(realm), turn.now);
         Ok(answer::plain(&wish.ignored))
     }
 }

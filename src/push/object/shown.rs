@@ -32,7 +32,7 @@ pub(super) fn export(turn: &Turn<'_>, call: &Call, server: &Registered) -> Resul
     let rows = realms::load_page(sql, query.after()?, limit)?;
     let entry = |row: RealmRow| {
         let billing = billing_value(sql, row.uuid.as_str())?;
-        let mut value = realm_value(sql, row, None)?;
+        let mut value = realm_value(sql, server.uuid.as_str(), row, None)?;
         if let Some(members) = value.as_object_mut() {
             members.insert(String::from("billing"), billing);
         }
@@ -96,7 +96,12 @@ pub(super) fn server_value(sql: &dyn Sql, server: &Registered) -> Result<Value, 
     }))
 }
 
-pub(super) fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Permission>) -> Result<Value, Fault> {
+pub(super) fn realm_value(
+    sql: &dyn Sql,
+    server: &str,
+    row: RealmRow,
+    permission: Option<&Permission>,
+) -> Result<Value, Fault> {
     let newest = newest_of(sql, &row)?;
     let billing = match permission {
         Some(_) => billing_value(sql, row.uuid.as_str())?,
@@ -107,6 +112,7 @@ pub(super) fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Perm
         known_realm(row)?.profile;
     Ok(json!({
         "uuid": kept.uuid.as_str(),
+        "server": server,
         "id": kept.number,
         "host": host,
         "name": name,
@@ -133,11 +139,12 @@ pub(super) fn realm_value(sql: &dyn Sql, row: RealmRow, permission: Option<&Perm
     }))
 }
 
-pub(super) fn show_realms(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
+pub(super) fn show_realms(sql: &dyn Sql, call: &Call, server: &str) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let limit = query.limit()?;
     let rows = realms::load_page(sql, query.after()?, limit)?;
-    let (entries, next) = wire::cut(rows, limit, |row| Value::from(row.realm_id), |row| realm_value(sql, row, None))?;
+    let entry = |row: RealmRow| realm_value(sql, server, row, None);
+    let (entries, next) = wire::cut(rows, limit, |row| Value::from(row.realm_id), entry)?;
     Ok(wire::page("realms", entries, next))
 }
 
@@ -154,11 +161,11 @@ pub(super) fn show_server_audit(sql: &dyn Sql, call: &Call) -> Result<Reply, Hal
 pub(super) fn show_realm_audit(sql: &dyn Sql, call: &Call, realm: &Uuid) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let (after, limit) = (query.after()?, query.limit()?);
-    let number = match realms::load(sql, realm.as_str())? {
-        Some(row) => row.number,
-        None => relocation::load_heard(sql, realm.as_str())?.and_then(|(_, number)| number),
+    let realm_id = match realms::load(sql, realm.as_str())? {
+        Some(row) => Some(row.realm_id),
+        None => relocation::load_heard(sql, realm.as_str())?.and_then(|(_, realm_id)| realm_id),
     };
-    audit_page(store::audit::load_realm_page(sql, realm.as_str(), number, after, limit)?, limit)
+    audit_page(store::audit::load_realm_page(sql, realm.as_str(), realm_id, after, limit)?, limit)
 }
 
 fn audit_page(lines: Vec<store::audit::AuditLine>, limit: u64) -> Result<Reply, Halt> {
@@ -198,9 +205,9 @@ pub(super) fn series(
     let after = match query.get("after") {
         None => (from.minus(1), String::from("\u{10ffff}")),
         Some(text) => {
-            let (end, subgroup) = text.split_once(':').unwrap_or((text, ""));
+            let (end, place) = text.split_once(':').unwrap_or((text, ""));
             let end = end.parse().map_err(|_| OperationError::Query("after"))?;
-            (Timestamp::from_millis(end), subgroup.to_owned())
+            (Timestamp::from_millis(end), place.to_owned())
         }
     };
     let limit = query.limit_or(PAGE_MAX)?;
@@ -210,15 +217,12 @@ pub(super) fn series(
         (None, true) => counts::load_own(sql, SERVER, property, &window)?,
         (Some(row), true) => counts::load_own(sql, row.realm_id, property, &window)?,
         (None, false) => counts::load_installation(sql, property, &window)?,
-        (Some(row), false) => match row.number {
-            Some(number) => counts::load_realm(sql, number, property, &window)?,
-            None => Vec::new(),
-        },
+        (Some(row), false) => counts::load_realm(sql, row.realm_id, property, &window)?,
     };
-    let next = points.last().filter(|_| points.len() as u64 == limit).map(|point| {
-        let subgroup = point.subgroup.as_deref().unwrap_or_default();
-        Value::from(format!("{}:{subgroup}", point.end_time.as_millis()))
-    });
+    let next = points
+        .last()
+        .filter(|_| points.len() as u64 == limit)
+        .map(|point| Value::from(format!("{}:{}", point.end_time.as_millis(), point.place())));
     let entry = |point: &Point| {
         json!({
             "property": point.property,

@@ -13,7 +13,7 @@ const SERVER_PAGE: &str = "SELECT audit_id, event_time, 0, event_type, extra, ac
 const REALM_PAGE: &str = "SELECT * FROM (SELECT audit_id, event_time, backfilled, event_type, extra, actor, remote_id, \
     number FROM realm_audit WHERE realm_uuid = ?1 AND audit_id > ?3 ORDER BY audit_id LIMIT ?4) \
     UNION ALL SELECT * FROM (SELECT audit_id, event_time, backfilled, event_type, extra, actor, remote_id, number \
-    FROM realm_audit WHERE realm_uuid IS NULL AND number = ?2 AND audit_id > ?3 ORDER BY audit_id LIMIT ?4) \
+    FROM realm_audit WHERE realm_id = ?2 AND realm_id > 0 AND audit_id > ?3 ORDER BY audit_id LIMIT ?4) \
     ORDER BY audit_id LIMIT ?4";
 
 const NEWEST_OF_SERVER: &str = "SELECT audit_id, event_time, 0, event_type, extra, actor, NULL, NULL \
@@ -69,15 +69,15 @@ pub(in crate::push) fn load_server_page(sql: &dyn Sql, after: i64, limit: u64) -
     sql.read(Statement::new(SERVER_PAGE, vec![after.into(), limit.into()]))?.iter().map(line).collect()
 }
 
-/// An organization's entries after one, oldest first. Rows that its server uploaded are known by its number.
+/// An organization's entries after one, oldest first. Rows that its server uploaded are known by its row.
 pub(in crate::push) fn load_realm_page(
     sql: &dyn Sql,
     uuid: &str,
-    number: Option<i64>,
+    realm_id: Option<i64>,
     after: i64,
     limit: u64,
 ) -> Result<Vec<AuditLine>, Fault> {
-    let params = vec![uuid.into(), number.into(), after.into(), limit.into()];
+    let params = vec![uuid.into(), realm_id.into(), after.into(), limit.into()];
     sql.read(Statement::new(REALM_PAGE, params))?.iter().map(line).collect()
 }
 

@@ -4,26 +4,21 @@ use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::count::{Own, day_end};
+use crate::push::queue::Path;
 
 /// The realm id under which the server's own counts stand.
 pub(in crate::push) const SERVER: i64 = 0;
 
 const ADD: &str = "INSERT INTO own_count (realm_id, property, end_time, value) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
-const FORWARD_LEGACY: &str = "INSERT INTO own_count (realm_id, property, end_time, value) \
-    SELECT realm_id, ?2, ?3, 1 FROM device WHERE device_id = ?1 AND realm_id IS NOT NULL \
-    ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
-const FORWARD_SEALED: &str = "INSERT INTO own_count (realm_id, property, end_time, value) \
-    SELECT realm_id, ?2, ?3, 1 FROM sealed_device WHERE device_id = ?1 \
-    ON CONFLICT (realm_id, property, end_time) DO UPDATE SET value = value + excluded.value";
 const OWN_SERIES: &str = "SELECT property, NULL, end_time, value, 0 FROM own_count \
     WHERE realm_id = ?1 AND property = ?2 AND end_time > ?3 AND end_time <= ?4 ORDER BY end_time LIMIT ?5";
 const REALM_SERIES: &str = "SELECT property, subgroup, end_time, value, count_id FROM realm_count \
-    WHERE number = ?1 AND property = ?2 AND (end_time, ifnull(subgroup, '')) > (?3, ?4) AND end_time <= ?5 \
-    ORDER BY end_time, ifnull(subgroup, '') LIMIT ?6";
+    WHERE realm_id = ?1 AND realm_id > 0 AND property = ?2 AND (end_time, ifnull('=' || subgroup, '')) > (?3, ?4) \
+    AND end_time <= ?5 ORDER BY end_time, ifnull('=' || subgroup, '') LIMIT ?6";
 const INSTALLATION_SERIES: &str = "SELECT property, subgroup, end_time, value, count_id FROM installation_count \
-    WHERE property = ?1 AND (end_time, ifnull(subgroup, '')) > (?2, ?3) AND end_time <= ?4 \
-    ORDER BY end_time, ifnull(subgroup, '') LIMIT ?5";
+    WHERE property = ?1 AND (end_time, ifnull('=' || subgroup, '')) > (?2, ?3) AND end_time <= ?4 \
+    ORDER BY end_time, ifnull('=' || subgroup, '') LIMIT ?5";
 
 /// A row of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +33,18 @@ pub(in crate::push) struct Point {
     pub value: i64,
 }
 
+impl Point {
+    /// Where it stands among those of one end: what has no subgroup comes first, and an empty one is a subgroup.
+    #[must_use]
+    pub(in crate::push) fn place(&self) -> String {
+        self.subgroup.as_ref().map_or_else(String::new, |subgroup| format!("={subgroup}"))
+    }
+}
+
 /// Which rows of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::push) struct Window {
-    /// After this end and subgroup.
+    /// After this end and place within it.
     pub after: (Timestamp, String),
     /// Up to this end.
     pub to: Timestamp,
@@ -56,22 +59,12 @@ pub(in crate::push) fn add(realm_id: i64, own: Own, count: u64, now: Timestamp) 
     (count > 0).then(|| Statement::new(ADD, params))
 }
 
-/// Counts a notification that a provider has taken for a legacy device: for the server, and for the device's organization.
+/// Counts a notification that a provider has taken: for the organization of its request, and on the legacy path for the
+/// server too.
 #[must_use]
-pub(in crate::push) fn forward_legacy(device_id: i64, now: Timestamp) -> Vec<Statement> {
-    let mut batch: Vec<Statement> = add(SERVER, Own::Forwarded, 1, now).into_iter().collect();
-    batch.push(forward(FORWARD_LEGACY, device_id, now));
-    batch
-}
-
-/// The same for a sealed device, which counts for its organization only.
-#[must_use]
-pub(in crate::push) fn forward_sealed(device_id: i64, now: Timestamp) -> Vec<Statement> {
-    vec![forward(FORWARD_SEALED, device_id, now)]
-}
-
-fn forward(sql: &'static str, device_id: i64, now: Timestamp) -> Statement {
-    Statement::new(sql, vec![device_id.into(), Own::Forwarded.property().into(), day_end(now).into()])
+pub(in crate::push) fn forward(path: Path, realm_id: Option<i64>, now: Timestamp) -> Vec<Statement> {
+    let server = (path == Path::Legacy).then_some(SERVER);
+    server.into_iter().chain(realm_id).filter_map(|realm_id| add(realm_id, Own::Forwarded, 1, now)).collect()
 }
 
 /// Our own series of an organization, or of the server.
@@ -88,13 +81,13 @@ pub(in crate::push) fn load_own(
 /// An uploaded series of an organization.
 pub(in crate::push) fn load_realm(
     sql: &dyn Sql,
-    number: i64,
+    realm_id: i64,
     property: &str,
     window: &Window,
 ) -> Result<Vec<Point>, Fault> {
     let (after, subgroup) = &window.after;
     let params = vec![
-        number.into(),
+        realm_id.into(),
         property.into(),
         (*after).into(),
         subgroup.as_str().into(),

@@ -76,6 +76,8 @@ const REMOVE_REALM_COUNTS: &str = "DELETE FROM realm_count";
 const REMOVE_INSTALLATION_COUNTS: &str = "DELETE FROM installation_count";
 const REMOVE_OWN_COUNTS: &str = "DELETE FROM own_count";
 const REMOVE_HEADCOUNTS: &str = "DELETE FROM headcount";
+const REMOVE_REALM_HEADCOUNTS: &str = "DELETE FROM realm_headcount";
+const REMOVE_LINKS: &str = "DELETE FROM realm_link";
 const REMOVE_MARKS: &str = "UPDATE upload_mark SET removed = stored WHERE table_name != 'audit'";
 const BLANK_CUSTOMERS: &str = "UPDATE customer SET payment_reference = NULL";
 const RESET_TALLY: &str = "UPDATE tally SET devices = 0, sealed = 0";
@@ -267,6 +269,8 @@ pub(in crate::push) fn remove_rest() -> Vec<Statement> {
         REMOVE_INSTALLATION_COUNTS,
         REMOVE_OWN_COUNTS,
         REMOVE_HEADCOUNTS,
+        REMOVE_REALM_HEADCOUNTS,
+        REMOVE_LINKS,
         REMOVE_MARKS,
         BLANK_CUSTOMERS,
         RESET_TALLY,

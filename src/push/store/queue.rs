@@ -10,9 +10,10 @@ use crate::push::queue::{Delivery, Duty, DutyAct, Path};
 const LAST_DELIVERY: &str = "SELECT coalesce(max(delivery_id), 0) FROM delivery";
 const COUNT_DELIVERIES: &str = "SELECT count(*) FROM (SELECT 1 FROM delivery LIMIT ?1)";
 const PUT_DELIVERY: &str = "INSERT INTO delivery (delivery_id, path, device_id, kind, token, ios_app_id, \
-    registered_at, parcel, begun_at, attempts, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    registered_at, parcel, begun_at, attempts, due_at, realm_id) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const DUE: &str = "SELECT delivery_id, path, device_id, kind, token, ios_app_id, registered_at, parcel, begun_at, \
-    attempts FROM delivery WHERE due_at <= ?1 ORDER BY due_at, delivery_id LIMIT ?2";
+    attempts, realm_id FROM delivery WHERE due_at <= ?1 ORDER BY due_at, delivery_id LIMIT ?2";
 const NEXT_DELIVERY: &str = "SELECT min(due_at) FROM delivery";
 const PUT_OFF: &str = "UPDATE delivery SET due_at = ?2, attempts = ?3 WHERE delivery_id = ?1";
 const REMOVE_DELIVERY: &str = "DELETE FROM delivery WHERE delivery_id = ?1";
@@ -54,6 +55,7 @@ pub(in crate::push) fn put_delivery(delivery: &Delivery, due: Timestamp) -> Stat
         delivery.begun_at.into(),
         delivery.attempts.into(),
         due.into(),
+        delivery.realm.into(),
     ];
     Statement::new(PUT_DELIVERY, params)
 }
@@ -64,6 +66,7 @@ pub(in crate::push) fn due_deliveries(sql: &dyn Sql, now: Timestamp, limit: usiz
         Ok(Delivery {
             delivery_id: row.integer(0)?,
             path: if row.integer(1)? == 1 { Path::Sealed } else { Path::Legacy },
+            realm: super::integer_or_null(row, 10)?,
             device_id: row.integer(2)?,
             token: Token {
                 kind: stored_kind(row.integer(3)?)?,

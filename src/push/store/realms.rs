@@ -1,5 +1,7 @@
 //! Organizations with all that is known of them. Their profiles are text here; `wire` reads it.
 
+use std::collections::BTreeMap;
+
 use crate::kernel::fault::Fault;
 use crate::kernel::sql::{Row, Sql, Statement, Value};
 use crate::kernel::time::Timestamp;
@@ -14,16 +16,23 @@ const COLUMNS: &str = "SELECT realm_id, uuid, number, profile, host, name, local
 const BY_UUID: &str = "SELECT realm_id, uuid, number, profile, host, name, locally_deleted, plan_type, \
     registration_deactivated, date_created, created_at, last_updated, last_request_at, owner_secret, lost_at \
     FROM realm WHERE uuid = ?1";
-const ADD: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, number, profile, \
-    date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)";
-const ADOPT: &str = "INSERT INTO realm (uuid, host, name, owner_secret, created_at, last_updated, profile, \
-    date_created) VALUES (?1, ?2, ?3, ?4, ?5, ?5, nullif(?6, ''), ?7)";
+const LAST: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'realm'";
+const ADD: &str = "INSERT INTO realm (realm_id, uuid, host, name, owner_secret, created_at, last_updated, number, profile, \
+    date_created) VALUES (?9, ?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)";
+// One that was here before has its row again.
+const ADOPT: &str = "INSERT INTO realm (realm_id, uuid, host, name, owner_secret, created_at, last_updated, profile, \
+    date_created) VALUES ((SELECT realm_id FROM realm_moved WHERE realm_uuid = ?1), ?1, ?2, ?3, ?4, ?5, ?5, \
+    nullif(?6, ''), ?7)";
 const UPDATE: &str = "UPDATE realm SET number = ?2, profile = ?3, host = ?4, name = ?5, locally_deleted = ?6, \
     last_updated = ?7, lost_at = CASE ?6 WHEN 1 THEN ?7 ELSE lost_at END WHERE realm_id = ?1";
 const SET_PLAN_TYPE: &str = "UPDATE realm SET plan_type = ?2, last_updated = ?3 WHERE uuid = ?1";
 const SET_SERVER_PLAN_TYPE: &str = "UPDATE server SET plan_type = ?1, last_updated = ?2 WHERE id = 1";
 const SERVER_PLAN_TYPE: &str = "SELECT plan_type FROM server WHERE id = 1";
 const SEE: &str = "UPDATE realm SET last_request_at = ?2 WHERE realm_id = ?1 AND ifnull(last_request_at, 0) <= ?3";
+// Of several the one that its server still reports counts, else the newest.
+const NUMBERS: &str =
+    "SELECT number, realm_id FROM realm WHERE number IS NOT NULL ORDER BY locally_deleted DESC, realm_id";
+const STANDINGS: &str = "SELECT uuid, realm_id, number IS NOT NULL, plan_type FROM realm";
 const REMOVE: &str = "DELETE FROM realm WHERE realm_id = ?1";
 const COUNT: &str = "SELECT count(*) FROM realm";
 
@@ -83,6 +92,40 @@ pub(in crate::push) fn load(sql: &dyn Sql, uuid: &str) -> Result<Option<RealmRow
     sql.read(Statement::new(BY_UUID, vec![uuid.into()]))?.first().map(parse).transpose()
 }
 
+/// Which organization's row a number is.
+pub(in crate::push) fn load_numbers(sql: &dyn Sql) -> Result<BTreeMap<i64, i64>, Fault> {
+    let rows = sql.read(Statement::plain(NUMBERS))?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect()
+}
+
+/// What decides whether an organization may push, beside its people and plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::push) struct RealmStand {
+    /// Its row's id.
+    pub realm_id: i64,
+    /// Whether its server has told of it.
+    pub is_numbered: bool,
+    /// What it may use.
+    pub plan_type: PlanType,
+}
+
+impl From<&RealmRow> for RealmStand {
+    fn from(row: &RealmRow) -> Self {
+        Self { realm_id: row.realm_id, is_numbered: row.number.is_some(), plan_type: row.plan_type }
+    }
+}
+
+/// The same of all organizations, by name.
+pub(in crate::push) fn load_stands(sql: &dyn Sql) -> Result<BTreeMap<String, RealmStand>, Fault> {
+    let parse = |row: &Row| {
+        let plan_type = PlanType::parse(row.unsigned(3)?);
+        let plan_type = plan_type.ok_or_else(|| Fault::Corrupt(String::from("a realm's plan type")))?;
+        let stand = RealmStand { realm_id: row.integer(1)?, is_numbered: row.unsigned(2)? == 1, plan_type };
+        Ok((row.text(0)?.to_owned(), stand))
+    };
+    sql.read(Statement::plain(STANDINGS))?.iter().map(parse).collect()
+}
+
 /// How many there are.
 pub(in crate::push) fn count(sql: &dyn Sql) -> Result<u64, Fault> {
     let rows = sql.read(Statement::plain(COUNT))?;
@@ -115,9 +158,15 @@ fn parse(row: &Row) -> Result<RealmRow, Fault> {
     })
 }
 
-/// Adds an organization.
+/// The newest row that any organization has had.
+pub(in crate::push) fn last_id(sql: &dyn Sql) -> Result<i64, Fault> {
+    sql.read(Statement::plain(LAST))?.first().map_or(Ok(0), |row| row.integer(0))
+}
+
+/// Adds an organization. Its row is one that none has had.
 #[must_use]
 pub(in crate::push) fn add(
+    realm_id: i64,
     uuid: &Uuid,
     number: i64,
     profile: ProfileText<'_>,
@@ -134,6 +183,7 @@ pub(in crate::push) fn add(
         number.into(),
         profile.text.into(),
         date_created.into(),
+        realm_id.into(),
     ];
     Statement::new(ADD, params)
 }

@@ -22,14 +22,20 @@ const END: &str = "DELETE FROM realm_move WHERE move_number = ?1";
 const PAST: &str = "SELECT server FROM realm_past WHERE realm = ?1";
 const PUT_PAST: &str = "INSERT OR REPLACE INTO realm_past (realm, server) VALUES (?1, ?2)";
 
-const HEARD: &str = "SELECT move_number, is_here, number FROM realm_moved WHERE realm_uuid = ?1";
-const PUT_HEARD: &str = "INSERT OR REPLACE INTO realm_moved (realm_uuid, move_number, is_here, number) \
+const HEARD: &str = "SELECT move_number, is_here, realm_id FROM realm_moved WHERE realm_uuid = ?1";
+const PUT_HEARD: &str = "INSERT OR REPLACE INTO realm_moved (realm_uuid, move_number, is_here, realm_id) \
     VALUES (?1, ?2, ?3, ?4)";
-// Until the organization has a number here, its people are kept under its row's, which no server uses: below zero.
+// Until the organization has a number here, the server's sum has its people under its row's, which no server uses: below
+// zero.
 const CARRY: &str = "INSERT OR REPLACE INTO headcount (number, is_future, remote_id, event_time, non_guests, guests, \
     workplace_users, workplace_others) SELECT -realm_id, 0, 0, ?2, ?3, ?4, ?5, ?6 FROM realm WHERE uuid = ?1";
+const CARRY_OWN: &str = "INSERT OR REPLACE INTO realm_headcount (is_loose, key, is_future, remote_id, event_time, \
+    non_guests, guests, workplace_users, workplace_others) SELECT 0, realm_id, 0, 0, ?2, ?3, ?4, ?5, ?6 FROM realm \
+    WHERE uuid = ?1";
 const CLOSE: &str = "UPDATE realm SET registration_deactivated = ?2, last_updated = ?3 WHERE uuid = ?1";
-const FORGET_PEOPLE: &str = "DELETE FROM headcount WHERE number = ?1";
+const FORGET_NUMBER: &str = "DELETE FROM headcount WHERE number = ?2 \
+    AND NOT EXISTS (SELECT 1 FROM realm WHERE number = ?2 AND realm_id != ?1)";
+const FORGET_OWN: &str = "DELETE FROM realm_headcount WHERE is_loose = 0 AND key = ?1";
 const SETTLE_PEOPLE: &str = "UPDATE OR IGNORE headcount SET number = ?2 WHERE number = -?1";
 const FORGET_CARRIED: &str = "DELETE FROM headcount WHERE number = -?1";
 const FORGET_CUSTOMER: &str = "DELETE FROM customer WHERE realm_uuid = ?1 \
@@ -131,7 +137,7 @@ pub(in crate::push) fn put_past(realm: &str, server: &Uuid) -> Statement {
     Statement::new(PUT_PAST, vec![realm.into(), server.as_str().into()])
 }
 
-/// What a server has heard of an organization's moves, and the number that the organization had when it went.
+/// What a server has heard of an organization's moves, and the row that the organization had when it went.
 pub(in crate::push) fn load_heard(sql: &dyn Sql, realm: &str) -> Result<Option<(Heard, Option<i64>)>, Fault> {
     let parse = |row: &Row| {
         let effect = if row.unsigned(1)? == 1 { Effect::Came } else { Effect::Went };
@@ -141,13 +147,13 @@ pub(in crate::push) fn load_heard(sql: &dyn Sql, realm: &str) -> Result<Option<(
 }
 
 /// Keeps what a server has heard.
-pub(in crate::push) fn put_heard(realm: &str, heard: &Heard, number: Option<i64>) -> Statement {
+pub(in crate::push) fn put_heard(realm: &str, heard: &Heard, realm_id: Option<i64>) -> Statement {
     let is_here = u32::from(heard.effect == Effect::Came);
-    Statement::new(PUT_HEARD, vec![realm.into(), heard.move_number.into(), is_here.into(), number.into()])
+    Statement::new(PUT_HEARD, vec![realm.into(), heard.move_number.into(), is_here.into(), realm_id.into()])
 }
 
 /// The people that an organization had at its old server count until the new one tells of them.
-pub(in crate::push) fn carry_people(realm: &Uuid, people: &Headcount, told_at: Timestamp) -> Statement {
+pub(in crate::push) fn carry_people(realm: &Uuid, people: &Headcount, told_at: Timestamp) -> [Statement; 2] {
     let params = vec![
         realm.as_str().into(),
         told_at.into(),
@@ -156,7 +162,7 @@ pub(in crate::push) fn carry_people(realm: &Uuid, people: &Headcount, told_at: T
         people.workplace.map(|workplace| workplace.users).into(),
         people.workplace.map(|workplace| workplace.others).into(),
     ];
-    Statement::new(CARRY, params)
+    [Statement::new(CARRY, params.clone()), Statement::new(CARRY_OWN, params)]
 }
 
 /// An organization has a number here: what was carried along counts under it until something newer does.
@@ -165,9 +171,12 @@ pub(in crate::push) fn settle_people(realm_id: i64, number: i64) -> [Statement; 
     [settle, Statement::new(FORGET_CARRIED, vec![realm_id.into()])]
 }
 
-/// An organization's people are nobody's here any more.
-pub(in crate::push) fn forget_people(number: i64) -> Statement {
-    Statement::new(FORGET_PEOPLE, vec![number.into()])
+/// An organization's people are nobody's here any more. Under a number that another one has now they go on counting.
+pub(in crate::push) fn forget_people(realm_id: i64, number: Option<i64>) -> Vec<Statement> {
+    let mut batch = vec![Statement::new(FORGET_OWN, vec![realm_id.into()])];
+    batch.push(Statement::new(FORGET_CARRIED, vec![realm_id.into()]));
+    batch.extend(number.map(|number| Statement::new(FORGET_NUMBER, vec![realm_id.into(), number.into()])));
+    batch
 }
 
 /// The operators' own switch.

@@ -22,6 +22,7 @@ pub(in crate::push) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../migrations/remote_server/0005_invoices.sql"),
     },
     Migration { version: 7, name: "moves", sql: include_str!("../../../migrations/remote_server/0006_moves.sql") },
+    Migration { version: 8, name: "links", sql: include_str!("../../../migrations/remote_server/0007_links.sql") },
 ];
 
 const SERVER: &str = "SELECT uuid, key_hash, old_key_hash, old_key_until, hostname, contact_email, deactivated, \

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::kernel::fault::Fault;
 use crate::kernel::json::to_json;
-use crate::kernel::sql::{Row, Sql, Statement, Value};
+use crate::kernel::sql::{Row, Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::count::Property;
-use crate::push::headcount::{Headcount, Newest, Noted, Workplace};
 use crate::push::retention::aged_from;
 use crate::push::upload::{About, AuditRow, CountRow, Extra, Marks, Table};
 
@@ -24,21 +23,14 @@ const COUNT_EXTRA: &str = "UPDATE upload_mark SET extra_bytes = extra_bytes + (S
 const LEDGER: &str = "SELECT offered, stored, removed, extra_bytes FROM upload_mark WHERE table_name = ?1";
 
 const PUT_REALM_COUNTS: &str = "INSERT OR IGNORE INTO realm_count (remote_id, number, property, end_time, subgroup, value, \
-    aged_from) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-    FROM json_each(?1)";
+    aged_from, realm_id) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+    value ->> 7 FROM json_each(?1)";
 const PUT_INSTALLATION_COUNTS: &str = "INSERT OR IGNORE INTO installation_count (remote_id, property, end_time, subgroup, value, \
     aged_from) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)";
 const PUT_AUDIT_ROWS: &str = "INSERT OR IGNORE INTO realm_audit \
-    (remote_id, number, event_time, backfilled, event_type, extra, aged_from, actor) SELECT value ->> 0, value ->> 1, \
-    value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, 'server' FROM json_each(?1)";
-
-const HEADCOUNTS: &str = "SELECT number, is_future, remote_id, event_time, non_guests, guests, workplace_users, \
-    workplace_others FROM headcount";
-const HEADCOUNT: &str = "SELECT number, is_future, remote_id, event_time, non_guests, guests, workplace_users, \
-    workplace_others FROM headcount WHERE number = ?1";
-const PUT_HEADCOUNT: &str = "INSERT OR REPLACE INTO headcount (number, is_future, remote_id, event_time, non_guests, \
-    guests, workplace_users, workplace_others) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const REMOVE_FUTURE: &str = "DELETE FROM headcount WHERE number = ?1 AND is_future = 1";
+    (remote_id, number, event_time, backfilled, event_type, extra, aged_from, realm_id, actor) SELECT value ->> 0, \
+    value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, 'server' \
+    FROM json_each(?1)";
 
 const PUT_ABOUT: &str =
     "UPDATE server SET last_version = ?1, last_merge_base = ?2, last_feature_level = ?3 WHERE id = 1";
@@ -109,10 +101,16 @@ pub fn count_removed(table: Table) -> Statement {
     Statement::new(COUNT_REMOVED, vec![table.word().into()])
 }
 
-/// Keeps rows of statistics and the table's new mark.
+/// Keeps rows of statistics and the table's new mark. `links` says whose row a number's is.
 ///
 /// Errors: as [`to_json`].
-pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64, now: Timestamp) -> Result<Vec<Statement>, Fault> {
+pub fn put_counts(
+    table: Table,
+    rows: &[CountRow],
+    links: &BTreeMap<i64, i64>,
+    last_id: i64,
+    now: Timestamp,
+) -> Result<Vec<Statement>, Fault> {
     let kept: Vec<(&CountRow, &'static str)> = rows
         .iter()
         .filter_map(|row| match row.property {
@@ -124,7 +122,8 @@ pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64, now: Timestamp)
         Table::RealmCounts => {
             let line = |(row, name): &(&CountRow, &'static str)| {
                 let aged = aged_from(row.end_time, now);
-                to_json(&(row.remote_id, row.realm, name, row.end_time, &row.subgroup, row.value, aged))
+                let owner = row.realm.and_then(|number| links.get(&number));
+                to_json(&(row.remote_id, row.realm, name, row.end_time, &row.subgroup, row.value, aged, owner))
             };
             (PUT_REALM_COUNTS, parameters(kept.iter().map(line))?)
         }
@@ -139,17 +138,23 @@ pub fn put_counts(table: Table, rows: &[CountRow], last_id: i64, now: Timestamp)
     Ok(put_rows(table, sql, texts, kept.len(), last_id))
 }
 
-/// Keeps audit rows and the table's new mark.
+/// Keeps audit rows and the table's new mark. `links` says whose row a number's is.
 ///
 /// Errors: as [`to_json`].
-pub fn put_audit_rows(rows: &[AuditRow], last_id: i64, now: Timestamp) -> Result<Vec<Statement>, Fault> {
+pub fn put_audit_rows(
+    rows: &[AuditRow],
+    links: &BTreeMap<i64, i64>,
+    last_id: i64,
+    now: Timestamp,
+) -> Result<Vec<Statement>, Fault> {
     let line = |row: &AuditRow| {
         let extra = match &row.extra {
             Extra::Object { text, .. } => text.as_str(),
             Extra::Malformed => "{}",
         };
         let (backfilled, aged) = (u8::from(row.backfilled), aged_from(row.event_time, now));
-        to_json(&(row.remote_id, row.realm, row.event_time, backfilled, row.event_type, extra, aged))
+        let owner = links.get(&row.realm);
+        to_json(&(row.remote_id, row.realm, row.event_time, backfilled, row.event_type, extra, aged, owner))
     };
     let texts = parameters(rows.iter().map(line))?;
     let mut batch = put_rows(Table::AuditRows, PUT_AUDIT_ROWS, texts, rows.len(), last_id);
@@ -170,7 +175,7 @@ fn put_rows(table: Table, sql: &'static str, texts: Vec<String>, offered: usize,
 }
 
 /// JSON arrays of the lines, each short enough to be a parameter.
-fn parameters(lines: impl Iterator<Item = Result<String, Fault>>) -> Result<Vec<String>, Fault> {
+pub(super) fn parameters(lines: impl Iterator<Item = Result<String, Fault>>) -> Result<Vec<String>, Fault> {
     let mut texts = Vec::new();
     let mut text = String::new();
     for line in lines {
@@ -187,63 +192,6 @@ fn parameters(lines: impl Iterator<Item = Result<String, Fault>>) -> Result<Vec<
         texts.push(text);
     }
     Ok(texts)
-}
-
-/// The headcounts of all organizations.
-pub fn load_headcounts(sql: &dyn Sql) -> Result<BTreeMap<i64, Newest>, Fault> {
-    parse_headcounts(&sql.read(Statement::plain(HEADCOUNTS))?)
-}
-
-/// The headcounts of one organization.
-pub fn load_headcount(sql: &dyn Sql, number: i64) -> Result<Newest, Fault> {
-    let rows = sql.read(Statement::new(HEADCOUNT, vec![number.into()]))?;
-    Ok(parse_headcounts(&rows)?.remove(&number).unwrap_or_default())
-}
-
-fn parse_headcounts(rows: &[Row]) -> Result<BTreeMap<i64, Newest>, Fault> {
-    let mut all: BTreeMap<i64, Newest> = BTreeMap::new();
-    for row in rows {
-        let users = row.unsigned_or_null(6)?;
-        let others = row.unsigned_or_null(7)?;
-        let people = Headcount {
-            non_guests: row.unsigned(4)?,
-            guests: row.unsigned(5)?,
-            workplace: users.zip(others).map(|(users, others)| Workplace { users, others }),
-        };
-        let noted = Some(Noted { remote_id: row.integer(2)?, event_time: row.time(3)?, people });
-        let newest = all.entry(row.integer(0)?).or_default();
-        if row.unsigned(1)? == 0 {
-            newest.past = noted;
-        } else {
-            newest.future = noted;
-        }
-    }
-    Ok(all)
-}
-
-/// Keeps what is known of an organization's people.
-#[must_use]
-pub fn put_headcount(number: i64, newest: &Newest) -> Vec<Statement> {
-    let put = |is_future: u32, noted: &Noted| {
-        let workplace = noted.people.workplace;
-        let params: Vec<Value> = vec![
-            number.into(),
-            is_future.into(),
-            noted.remote_id.into(),
-            noted.event_time.into(),
-            noted.people.non_guests.into(),
-            noted.people.guests.into(),
-            workplace.map(|workplace| workplace.users).into(),
-            workplace.map(|workplace| workplace.others).into(),
-        ];
-        Statement::new(PUT_HEADCOUNT, params)
-    };
-    let mut batch: Vec<Statement> = newest.past.iter().map(|noted| put(0, noted)).collect();
-    match &newest.future {
-        Some(noted) => batch.push(put(1, noted)),
-        None => batch.push(Statement::new(REMOVE_FUTURE, vec![number.into()])),
-    }
-    batch
 }
 
 /// What the server runs.

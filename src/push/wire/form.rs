@@ -187,6 +187,14 @@ impl<'a> At<'a> {
         Uuid::parse(self.text()?).ok_or_else(|| ParameterError::Format(self.place.0.clone()))
     }
 
+    /// A UUID of version 4, in any spelling.
+    ///
+    /// Errors: [`ParameterError::Format`] too.
+    pub fn uuid_v4(&self) -> Result<Uuid, ParameterError> {
+        let uuid = self.uuid()?;
+        if uuid.is_v4() { Ok(uuid) } else { Err(ParameterError::Format(self.place.0.clone())) }
+    }
+
     /// A member, if it is there.
     pub fn member(&self, key: &str) -> Result<Option<Self>, ParameterError> {
         Ok(self.object()?.get(key).map(|value| Self { value, place: self.place.key(key) }))

@@ -45,7 +45,7 @@ pub fn parse_report(realm: &At<'_>) -> Result<RealmReport, ParameterError> {
     let realm_deactivated = realm.need("deactivated")?.boolean()?;
     let is_system_bot_realm = flag(realm, "is_system_bot_realm")?;
     let authentication_methods = parse_methods(realm)?;
-    let uuid = realm.need("uuid")?.uuid()?;
+    let uuid = realm.need("uuid")?.uuid_v4()?;
     let secret = realm.need("uuid_owner_secret")?;
     check_longest(&secret.place().0, secret.text()?, TEXT_CHARS_MAX)?;
     let owner_secret = Sha256::digest(secret.text()?.as_bytes()).into();

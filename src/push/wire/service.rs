@@ -4,6 +4,8 @@
 //! | operation | from → to | body | good answer |
 //! | --- | --- | --- | --- |
 //! | `PushReserve` | server → directory | [`Claim`] | [`Granted`] |
+//! | `PushReserveEach` | server → directory | [`Names`] | [`GrantedEach`] |
+//! | `PushReleaseEach` | server → directory | [`Names`] | `{}` |
 //! | `PushSettleName` | server → directory | [`Settle`] | `{}` |
 //! | `PushLookup` | server, directory → directory | [`Name`] | [`Holder`] |
 //! | `PushLookup` | directory → server | [`Name`] | [`Granted`]: whether the server does hold it |
@@ -62,7 +64,7 @@ impl NameKind {
 }
 
 /// A name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Name {
     /// Which kind.
     pub kind: NameKind,
@@ -77,6 +79,24 @@ pub struct Claim {
     pub name: Name,
     /// The server's uuid.
     pub server: String,
+}
+
+/// Names of one shard that a server wants, or wants no longer.
+///
+/// Limits: [`crate::push::directory::NAMES_PER_MESSAGE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The names.
+    pub names: Vec<Name>,
+    /// The server's uuid.
+    pub server: String,
+}
+
+/// Whether it is so of each name, in their order. After the first that is refused none is granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedEach {
+    /// Whether.
+    pub granted: Vec<bool>,
 }
 
 /// Whether it is so.
