@@ -658,6 +658,17 @@ fn a_deactivation_link_names_the_operators_host_where_one_is_set() {
     assert!(url.starts_with("https://selfhosting.example.org/serverlogin/do_confirm/"), "{url}");
 }
 
+#[test]
+fn a_deactivation_link_names_no_host_that_only_the_request_knows_where_letters_leave_the_service() {
+    let mut world = World::with(&[("MAIL_WEBHOOK_URL", "https://mail.example/"), ("MAIL_WEBHOOK_SECRET", "hush")]);
+    world.register(UUID_A);
+    let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", &Value::Null));
+    let made = world.send(&Call { principal: Principal::Operator, ..call });
+    assert_eq!((made.status, body(&made)["code"].as_str()), (503, Some("not_configured")), "{}", made.body);
+    assert!(made.body.contains("BILLING_HOST"));
+    assert_eq!(world.rows(UUID_A, "billing_preregistration"), 0);
+}
+
 const LISTS: [(Op, &str, &str); 11] = [
     (Op::OperatorServers, "", ""),
     (Op::OperatorServerRealms, UUID_A, ""),

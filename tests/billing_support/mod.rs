@@ -43,6 +43,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("PUSH_TRANSFER_KEY", "0707070707070707070707070707070707070707070707070707070707070707"),
     ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
     ("MAIL_WEBHOOK_SECRET", "hush"),
+    ("BILLING_HOST", "push.example.org"),
 ];
 
 const HOST_TABLES: &str = "CREATE TABLE host_owner (owner TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, \

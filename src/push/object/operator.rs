@@ -114,7 +114,8 @@ impl RemoteServer {
             return Err(OperationError::AlreadyDeactivated.into());
         }
         let reason = wire::parse_reason(&call.body)?;
-        let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default());
+        let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default())
+            .ok_or(Refusal::NotConfigured { setting: "BILLING_HOST" })?;
         let made = billing::deactivation_link(
             &self.settings,
             &mut *turn.entropy,
