@@ -305,7 +305,10 @@ fn a_letter_leads_to_the_configured_host_whatever_host_was_asked() {
         assert_eq!(letters.len(), 2);
         for letter in letters {
             let text = letter["text"].as_str().unwrap();
-            assert!(text.contains("://push.example.org/") && !text.contains("evil") && !text.contains("8787"), "{text}");
+            assert!(
+                text.contains("://push.example.org/") && !text.contains("evil") && !text.contains("8787"),
+                "{text}"
+            );
         }
     }
 }

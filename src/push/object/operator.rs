@@ -26,8 +26,10 @@ use crate::push::store::realms::RealmRow;
 use crate::push::store::relocation::{self, Closed};
 use crate::push::store::{self, operations, plans, realms};
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire, Query};
+use crate::push::wire::operator as wire;
+use crate::push::wire::query::Query;
 use crate::push::wire::service::{Name, NameKind};
+use crate::push::wire::wish;
 
 /// The operator who calls, if they may do what they ask for.
 ///
@@ -113,7 +115,7 @@ impl RemoteServer {
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
+        let reason = wish::parse_reason(&call.body)?;
         let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default())
             .ok_or(Refusal::NotConfigured { setting: "BILLING_HOST" })?;
         let made = billing::deactivation_link(
@@ -140,7 +142,7 @@ impl RemoteServer {
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
+        let reason = wish::parse_reason(&call.body)?;
         server.state = State::Deactivated;
         let mut batch = vec![store::server::put(&server, turn.now)];
         batch.push(note(&because(Event::Deactivated, reason), actor, turn.now));
@@ -166,7 +168,7 @@ impl RemoteServer {
         if server.state == State::Active {
             return Err(OperationError::AlreadyActive.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
+        let reason = wish::parse_reason(&call.body)?;
         let hostname = server.hostname.to_lowercase();
         if !learned.claim(&Name { kind: NameKind::Hostname, name: hostname.clone() })? {
             return Err(Refusal::HostnameTaken { hostname: server.hostname }.into());
@@ -199,7 +201,7 @@ impl RemoteServer {
             (false, Closed::Yes) => Event::Deactivated,
             (true, Closed::No) => Event::Reactivated,
         };
-        let change = wire::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
+        let change = wish::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
         let scope = Scope::Realm { uuid: row.uuid.clone(), number: row.number };
         let entry = Entry { scope, event, change };
         let batch = vec![relocation::set_closed(&row.uuid, closed, turn.now), note(&entry, actor, turn.now)];
@@ -223,7 +225,7 @@ impl RemoteServer {
     }
 
     fn change_plan(&mut self, turn: &mut Turn<'_>, call: &Call, scope: Scope, actor: &Actor) -> Result<Reply, Halt> {
-        let change = wire::parse_change(&call.body)?;
+        let change = wish::parse_change(&call.body)?;
         let key = plans::key(&scope).to_owned();
         let mut batch = Vec::new();
         accounts::change(turn.sql, turn.now, scope, &change, actor, &mut batch)?;
@@ -248,7 +250,7 @@ impl RemoteServer {
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
+        let reason = wish::parse_reason(&call.body)?;
         let now = turn.now;
         let hostname = (server.state == State::Active).then(|| server.hostname.to_lowercase());
         server.state = State::Deactivated;

@@ -21,7 +21,8 @@ use crate::push::store::{self, counts, operations, plans, realms, relocation, up
 use crate::push::tier::Tier;
 use crate::push::upload::Table;
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire, PAGE_MAX, Query, seconds};
+use crate::push::wire::operator::{self as wire, seconds};
+use crate::push::wire::query::{PAGE_MAX, Query};
 
 /// An account with its organizations and their plans, by pages of these. What is longer than that has pages of its own:
 /// audits, counts, tokens, invoices. How much there is of each stands in the document.
