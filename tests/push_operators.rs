@@ -21,10 +21,10 @@ use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::Operation as Op;
 use waystation::kernel::reply::Reply;
 use waystation::kernel::secret::Secret;
+use waystation::kernel::signed::{is_genuine, sign};
 use waystation::kernel::sql::{Sql, Statement};
 use waystation::push::door::{self, Admission};
 use waystation::push::role::{NEEDED, Role, TOKEN_MS, needed};
-use waystation::push::webhook::{is_genuine, sign};
 
 const DAY: u64 = 24 * 3_600_000;
 const SECRET: &str = "the payment system's key";

@@ -242,7 +242,7 @@ fn a_bad_query_parameter_is_named_and_has_a_code_of_its_own() {
 #[test]
 fn messages_of_the_payment_system_are_read_by_the_same_rules() {
     use waystation::kernel::secret::Secret;
-    use waystation::push::webhook::sign;
+    use waystation::kernel::signed::sign;
     let mut world = World::with(&[("PUSH_BILLING_KEY", "hush")]);
     world.register(UUID_A);
     let mut tell = |wish: &Value| {
