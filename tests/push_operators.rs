@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use waystation::front::routes::{ROUTES, Who};
 use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::Operation as Op;
-use waystation::kernel::reply::Reply;
+use waystation::kernel::reply::{Media, Reply};
 use waystation::kernel::secret::Secret;
 use waystation::kernel::signed::{is_genuine, sign};
 use waystation::kernel::sql::{Sql, Statement};
@@ -340,6 +340,10 @@ fn plans_renew_by_the_alarm_and_leave_invoices() {
     let lines: Vec<&str> = csv.body.split("\r\n").collect();
     let header = "id,realm_uuid,kind,tier,created_at,period_start,period_end,licenses,amount,discount,currency";
     assert_eq!((lines[0], lines.len()), (header, 5));
+    assert_eq!(csv.media, Media::Csv);
+    assert_eq!(csv.header("Content-Disposition"), Some("attachment; filename=\"invoices.csv\""));
+    let listed = read(&mut world, Op::OperatorServerInvoices, UUID_A, "");
+    assert!(listed["invoices"][0]["realm_uuid"].is_null(), "the server's own: {listed}");
     assert!(lines[1].starts_with("1,,period,103,") && lines[1].ends_with(",10,1500,2000,usd"), "{}", lines[1]);
     assert_eq!(admin(&mut world, Op::OperatorServerInvoices, UUID_A, "format=pdf", &Value::Null).status, 400);
     let end = json!({ "plan": { "status": 2 } });
@@ -669,13 +673,14 @@ fn a_deactivation_link_names_no_host_that_only_the_request_knows_where_letters_l
     assert_eq!(world.rows(UUID_A, "billing_preregistration"), 0);
 }
 
-const LISTS: [(Op, &str, &str); 11] = [
+const LISTS: [(Op, &str, &str); 12] = [
     (Op::OperatorServers, "", ""),
     (Op::OperatorServerRealms, UUID_A, ""),
     (Op::OperatorServerAudit, UUID_A, ""),
     (Op::OperatorServerCounts, UUID_A, "&property=1day_actives::day"),
     (Op::OperatorServerTokens, UUID_A, ""),
     (Op::OperatorServerInvoices, UUID_A, ""),
+    (Op::OperatorBillingUsers, UUID_A, ""),
     (Op::OperatorExport, UUID_A, ""),
     (Op::OperatorRealmAudit, REALM, ""),
     (Op::OperatorRealmCounts, REALM, "&property=1day_actives::day"),

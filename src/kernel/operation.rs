@@ -130,6 +130,8 @@ pub enum Operation {
     OperatorServerCounts,
     OperatorServerTokens,
     OperatorServerInvoices,
+    OperatorBillingUsers,
+    OperatorBillingUserClose,
     OperatorRealm,
     OperatorRealmPlan,
     OperatorRealmMove,

@@ -34,6 +34,8 @@ pub enum OperationError {
     NoRealm,
     /// There is no such token.
     NoToken,
+    /// There is no such billing user.
+    NoUser,
     /// The plan cannot be so.
     Plan(PlanError),
     /// It is deactivated already.
@@ -78,6 +80,7 @@ impl OperationError {
             Self::NoServer => String::from("There is no such server"),
             Self::NoRealm => String::from("There is no such organization"),
             Self::NoToken => String::from("There is no such token"),
+            Self::NoUser => String::from("There is no such billing user"),
             Self::Plan(error) => error.sentence(),
             Self::AlreadyDeactivated => String::from("The server is deactivated already"),
             Self::AlreadyActive => String::from("The server is active"),

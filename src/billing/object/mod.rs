@@ -13,6 +13,7 @@ mod known;
 mod post;
 mod realm;
 mod server;
+mod users;
 
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ pub use event::public_base;
 pub use hand_off::HandOff;
 pub use known::Known;
 pub use server::deactivation_link;
+pub use users::{close_user, user_of, users_page};
 
 use super::refusal::Refusal;
 use super::store;

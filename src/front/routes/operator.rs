@@ -70,6 +70,18 @@ pub(super) const TABLE: &[Route] = &[
         PAGE,
         "A server's invoices; `format=csv` too; `realm=` for an organization that is or was there.",
     ),
+    read(
+        "/v1/push/servers/{uuid}/billing-users",
+        Op::OperatorBillingUsers,
+        PAGE,
+        "Who may look after the plans of a server and its organizations. Viewers see no names, and addresses in part.",
+    ),
+    write(
+        Method::Delete,
+        "/v1/push/servers/{uuid}/billing-users/{id}",
+        Op::OperatorBillingUserClose,
+        "Closes a billing user's account: sessions and links end at once.",
+    ),
     Route {
         who: Who::Signer,
         request: Some("BillingMessage"),

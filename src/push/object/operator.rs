@@ -5,16 +5,17 @@ use serde_json::{Value, json};
 use super::analytics::note;
 use super::learn::{Halt, Learned};
 use super::shown::{
-    billing_value, export, permission_value, realm_value, server_value, show_counts, show_invoices, show_realm_audit,
-    show_realms, show_server_audit, show_tokens,
+    billing_value, export, permission_value, realm_value, server_value, show_billing_users, show_counts, show_invoices,
+    show_realm_audit, show_realms, show_server_audit, show_tokens,
 };
 use super::{RemoteServer, accounts};
 use crate::billing;
+use crate::billing::identity::Subject;
 use crate::kernel::object::{Call, Principal, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::Statement;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::audit::{Actor, Change, Entry, Event, Scope};
 use crate::push::credential::{KeyHash, Keys, fresh_key};
 use crate::push::operate::OperationError;
@@ -60,6 +61,8 @@ impl RemoteServer {
                 let realm = Query::of(call).realm()?;
                 show_invoices(turn.sql, call, realm.as_ref().map_or("", Uuid::as_str))
             }
+            Operation::OperatorBillingUsers => show_billing_users(turn.sql, call, &server.uuid, operator.role),
+            Operation::OperatorBillingUserClose => self.close_billing_user(turn, call, &server.uuid, &actor),
             Operation::OperatorExport => export(turn, call, &server),
             Operation::OperatorDeactivationLink => self.mint_link(turn, call, &server, &actor),
             Operation::OperatorDeactivate => self.switch_off(turn, call, server, &actor),
@@ -181,6 +184,32 @@ impl RemoteServer {
         self.tell_of_server(turn, "server.reactivated", &mut batch);
         self.commit(turn, batch)?;
         Ok(wire::answer(&json!({ "deactivated": false })))
+    }
+
+    /// Closes the account of a billing user. Doing so again changes nothing.
+    fn close_billing_user(
+        &mut self,
+        turn: &Turn<'_>,
+        call: &Call,
+        server: &Uuid,
+        actor: &Actor,
+    ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
+        let user_id = call.params.get(1).and_then(|text| text.parse().ok());
+        let user_id = user_id.filter(|user_id| *user_id <= SAFE_INTEGER_MAX).ok_or(OperationError::NoUser)?;
+        let user = billing::user_of(turn.sql, server, user_id)?.ok_or(OperationError::NoUser)?;
+        if user.is_active {
+            let scope = match &user.subject {
+                Subject::Server(_) => Scope::Server,
+                Subject::Realm(uuid) => {
+                    let number = realms::load(turn.sql, uuid.as_str())?.and_then(|row| row.number);
+                    Scope::Realm { uuid: uuid.clone(), number }
+                }
+            };
+            let entry = Entry { scope, event: Event::BillingUserClosed, change: Change::User { user_id, reason } };
+            self.commit(turn, vec![billing::close_user(&user), note(&entry, actor, turn.now)])?;
+        }
+        Ok(wire::answer(&json!({ "is_active": false })))
     }
 
     /// The operators' own switch of an organization: its owners are shut out of billing, its notifications go on.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::query::must;
 use crate::kernel::code::ErrorCode;
-use crate::kernel::reply::{Media, Problem, Reply};
+use crate::kernel::reply::{Problem, Reply};
 use crate::kernel::time::Timestamp;
 use crate::push::operate::{Mistake, OperationError};
 use crate::push::plan::{Customer, LivePlan, Plan, PlanError};
@@ -59,7 +59,9 @@ const fn code(error: &OperationError) -> ErrorCode {
             | PlanError::OneThing,
         ) => ErrorCode::InvalidRequest,
         OperationError::Query(_) => ErrorCode::InvalidQuery,
-        OperationError::NoServer | OperationError::NoRealm | OperationError::NoToken => ErrorCode::NotFound,
+        OperationError::NoServer | OperationError::NoRealm | OperationError::NoToken | OperationError::NoUser => {
+            ErrorCode::NotFound
+        }
         OperationError::Plan(_)
         | OperationError::AlreadyDeactivated
         | OperationError::AlreadyActive
@@ -180,18 +182,4 @@ pub fn token(kept: &KeptToken) -> Value {
         "expires_at": seconds(kept.expires_at),
         "revoked_at": kept.revoked_at.map(seconds),
     })
-}
-
-/// Text in columns. Cells of ours are numbers and UUIDs, which need no quotes.
-#[must_use]
-pub fn csv(header: &[&str], rows: &[Vec<String>]) -> Reply {
-    let mut text = header.join(",");
-    text.push_str("\r\n");
-    for row in rows {
-        text.push_str(&row.join(","));
-        text.push_str("\r\n");
-    }
-    let mut reply = Reply::json_text(text).with_header("Content-Disposition", "attachment; filename=\"invoices.csv\"");
-    reply.media = Media::Text;
-    reply
 }
