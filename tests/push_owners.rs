@@ -389,6 +389,7 @@ fn the_resolver_is_asked_before_a_letter_is_counted_and_sent() {
     let mut world = World::with(&[
         ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
         ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
         ("DNS_QUERY_URL", "https://dns.example/q"),
     ]);
     world.register(UUID_A);

@@ -519,7 +519,8 @@ describe('an operation that is asked for wrongly', () => {
     const { paths } = JSON.parse(readFileSync(join(ROOT, 'openapi.json'), 'utf8'));
     const taken = (method: string, path: string): string[] => (paths[path][method].parameters ?? []).filter((one: any) => one.in === 'query').map((one: any) => one.name).sort();
     assert.deepEqual(taken('get', '/v1/push/servers'), ['after', 'limit', 'query']);
-    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/audit'), ['after', 'limit']);
+    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/audit'), ['after', 'limit', 'realm']);
+    assert.deepEqual(taken('get', '/v1/push/realms/{uuid}/audit'), ['after', 'limit']);
     assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/counts'), ['after', 'from', 'limit', 'property', 'to']);
     assert.deepEqual(taken('get', '/v1/push/realms/{uuid}/invoices'), ['after', 'format', 'limit']);
   });

@@ -89,12 +89,14 @@ fn operation(route: &Route) -> Value {
         "description": docs::who(route.who),
         "responses": answers(route).into_iter().collect::<Map<String, Value>>(),
     });
-    let parameters: Vec<Value> = route.template.split('/').filter_map(parameter).collect();
+    let path = route.template.split('/').filter_map(parameter);
+    let parameters: Vec<Value> = path.chain(route.query.iter().map(|name| operator::parameter(name))).collect();
     if !parameters.is_empty() {
         set(&mut operation, "parameters", json!(parameters));
     }
     if let Some(name) = route.request {
-        let required = route.method == super::head::Method::Post;
+        // A reason may be left out, and the body with it.
+        let required = route.method == super::head::Method::Post && name != "OperatorReason";
         set(
             &mut operation,
             "requestBody",
@@ -162,6 +164,11 @@ fn answer_object(route: &Route, answer: Answer) -> Value {
     let media = if answer.schema == Some("Problem") { "application/problem+json" } else { "application/json" };
     if let Some(name) = answer.schema {
         set(&mut object, "content", content(name, media));
+    }
+    if answer.status == 200 && route.query.contains(&"format") {
+        if let Some(media) = object.get_mut("content") {
+            set(media, "text/csv", json!({ "schema": { "type": "string" } }));
+        }
     }
     if answer.status == 200 && route.operation == crate::kernel::operation::Operation::ServersList {
         set(&mut object, "headers", schemas::signed_list_headers());
