@@ -81,9 +81,7 @@ fn strange(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
         Value::Array(names) => check(names.iter().any(|name| is(name.as_str().unwrap())), "type"),
         _ => {}
     }
-    if let Some(only) = schema.get("const") {
-        check(value == only, "const");
-    }
+    check(schema.get("const").is_none_or(|only| value == only), "const");
     if let Some(all) = schema["enum"].as_array() {
         check(all.contains(value), "enum");
     }
@@ -99,6 +97,13 @@ fn strange(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
             check(text.len() == 36 && text.matches('-').count() == 4, "uuid");
         }
     }
+    found.extend(strange_inside(document, schema, value, at));
+    found
+}
+
+/// The same of what stands in a list or an object.
+fn strange_inside(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let mut found = Vec::new();
     if let Some(items) = value.as_array() {
         for (index, item) in items.iter().enumerate() {
             found.extend(strange(document, &schema["items"], item, &format!("{at}/{index}")));

@@ -625,3 +625,15 @@ fn a_closed_account_ends_its_sessions_and_links_at_once() {
     let users = operate(&mut world, O::OperatorBillingUsers, UUID_A, &Value::Null);
     assert!(users["billing_users"].as_array().unwrap().iter().all(|user| user["is_active"] == false));
 }
+
+#[test]
+fn a_server_with_a_plan_is_told_in_peoples_words_why_it_cannot_leave() {
+    let mut world = world();
+    let mut root = administrator(&mut world);
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 103 } }));
+    root.send(&mut world, O::BillingServerPage, &[UUID_A, "deactivate"], &[]);
+    let refused = root.send(&mut world, O::BillingServerAct, &[UUID_A, "deactivate"], &[("confirmed", "true")]);
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.body.contains("A live plan stands in the way."), "{}", refused.body);
+    assert!(!refused.body.contains("server deactivation with existing plan"));
+}

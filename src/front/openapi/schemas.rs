@@ -27,6 +27,7 @@ pub(super) fn all() -> Map<String, Value> {
     schemas.extend(super::parties::all());
     schemas.extend(super::push::all());
     schemas.extend(super::operator::all());
+    schemas.extend(super::billing::all());
     schemas
 }
 
