@@ -15,16 +15,23 @@ use support::Database;
 use waystation::kernel::migration::migrate;
 use waystation::kernel::sql::{Sql, Statement};
 use waystation::kernel::time::Timestamp;
-use waystation::push::book::{Book, RUNS_MAX, Terms};
+use waystation::push::book::{Book, Next, RUNS_MAX, Terms};
 use waystation::push::cycle::{cycle_of, plus_months};
 use waystation::push::ledger::{Invoice, InvoiceKind, LedgerEntry, Owed, share};
 use waystation::push::plan::{LivePlan, Plan, Price};
+use waystation::push::price::{AMOUNT_MAX, Discounted};
 use waystation::push::tier::{Invoicing, Schedule, Status, Tier};
 
 /// 2027-01-15T08:00:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const DAY: u64 = 24 * 3_600_000;
-const NO_TERMS: Terms = Terms { flat_discount: 0, discounted_months: 0, licenses_min: 0 };
+const NO_TERMS: Terms = Terms {
+    flat_discount: 0,
+    discounted_months: 0,
+    licenses_min: 0,
+    discounted: Discounted { monthly: None, annual: None },
+    next: None,
+};
 
 fn entry(licenses: u64, next: u64) -> LedgerEntry {
     LedgerEntry { is_renewal: true, event_time: NOW, licenses, licenses_at_next_renewal: next }
@@ -99,7 +106,7 @@ fn a_number_that_sinks_does_not_move_the_time_of_the_rise_before_it() {
 fn plans_renew_switch_and_end_when_their_time_has_come() {
     let due = |status| LivePlan { last: entry(30, 28), ..live(Plan { status, ..plan(Schedule::Monthly) }) };
     let later = plus_months(NOW, 1);
-    let discounted = Terms { flat_discount: 2_000, discounted_months: 12, licenses_min: 25 };
+    let discounted = Terms { flat_discount: 2_000, discounted_months: 12, licenses_min: 25, ..NO_TERMS };
     let early = passed(&due(Status::Active), discounted, later.minus(1));
     assert!(early.invoices.is_empty() && early.entries.is_empty() && early.plan == due(Status::Active).plan);
     let renewed = passed(&due(Status::Active), discounted, later);
@@ -141,6 +148,78 @@ fn plans_renew_switch_and_end_when_their_time_has_come() {
     let mut free = Book::open(&live(free), NO_TERMS);
     free.pass(later, None);
     assert!(free.invoices.is_empty() && free.entries.len() == 1, "nobody pays for it, so nothing is waited for");
+}
+
+#[test]
+fn a_switch_of_the_schedule_takes_the_price_that_the_customer_was_promised() {
+    let promised = Terms { discounted: Discounted { monthly: Some(700), annual: Some(7_000) }, ..NO_TERMS };
+    let at = |schedule, status, price| {
+        let plan = Plan { status, price: Price::PerLicense(price), ..plan(schedule) };
+        let later = plus_months(NOW, schedule.months());
+        let book = passed(&live(Plan { next_invoice_date: Some(later), ..plan }), promised, later);
+        (book.plan.status, book.plan.price, book.invoices.last().unwrap().amount)
+    };
+    let annual = (Status::Active, Price::PerLicense(7_000), 30 * 7_000);
+    assert_eq!(at(Schedule::Monthly, Status::SwitchToAnnual, 700), annual);
+    let monthly = (Status::Active, Price::PerLicense(700), 30 * 700);
+    assert_eq!(at(Schedule::Annual, Status::SwitchToMonthly, 7_000), monthly);
+}
+
+#[test]
+fn a_plan_that_switches_its_tier_at_its_end_goes_on_with_a_period_of_the_next_one() {
+    let end = NOW.plus(10 * DAY);
+    let next = Next { tier: Tier::Business, licenses_min: 25, discounted: Discounted::default() };
+    let terms = Terms { next: Some(next), ..NO_TERMS };
+    let switching = Plan { status: Status::SwitchTierAtPlanEnd, end_date: Some(end), ..plan(Schedule::Monthly) };
+    let legacy = Plan {
+        tier: Tier::Legacy,
+        price: Price::Free,
+        next_invoice_date: None,
+        automanage_licenses: false,
+        ..switching.clone()
+    };
+    let few = LivePlan { last: entry(12, 12), ..live(legacy) };
+    let early = passed(&few, terms, end.minus(1));
+    assert_eq!((&early.plan, early.invoices.len()), (&few.plan, 0));
+    let mut book = Book::open(&few, terms);
+    book.pass(end, None);
+    assert_eq!((book.plan.tier, book.plan.status, book.plan.end_date), (Tier::Business, Status::Active, None));
+    assert_eq!((book.plan.price, book.plan.automanage_licenses), (Price::PerLicense(800), true));
+    assert_eq!((book.plan.billing_cycle_anchor, book.plan.next_invoice_date), (end, Some(plus_months(end, 1))));
+    let told: Vec<_> = book.sold_as(Tier::Legacy).map(|(tier, invoice)| (tier, invoice.amount)).collect();
+    assert_eq!(told, [(Tier::Business, 25 * 800)], "its least number of licenses");
+    // What was owed of the tier before is billed as that.
+    let mut basic =
+        Book::open(&live(Plan { tier: Tier::Basic, price: Price::PerLicense(350), ..switching.clone() }), terms);
+    basic.count(NOW.plus(5 * DAY), 31);
+    basic.pass(end, Some(end));
+    let told: Vec<_> = basic.sold_as(Tier::Basic).map(|(tier, invoice)| (tier, invoice.kind)).collect();
+    assert_eq!(told, [(Tier::Basic, InvoiceKind::Additional), (Tier::Business, InvoiceKind::Period)]);
+    // Nobody knows what follows, or what it costs.
+    assert_eq!(passed(&live(switching.clone()), NO_TERMS, end).plan.status, Status::Ended);
+    let dear = Terms { next: Some(Next { tier: Tier::Enterprise, ..next }), ..NO_TERMS };
+    assert_eq!(passed(&live(switching), dear, end).plan.status, Status::Ended);
+}
+
+#[test]
+fn an_end_before_the_first_invoice_is_billed_once() {
+    let first =
+        Plan { next_invoice_date: Some(NOW), invoicing_status: Invoicing::InitialPending, ..plan(Schedule::Monthly) };
+    let mut settled = open(first.clone());
+    settled.settle();
+    assert_eq!(settled.invoices.iter().map(|invoice| invoice.amount).collect::<Vec<_>>(), [30 * 800]);
+    let late = plus_months(NOW, 1);
+    let ending = Plan { status: Status::DowngradeAtCycleEnd, next_invoice_date: Some(late), ..first };
+    assert_eq!(passed(&live(ending), NO_TERMS, late).invoices.len(), 1);
+}
+
+#[test]
+fn so_many_people_as_there_are_not_cost_no_more_than_storage_carries() {
+    let mut book = open(plan(Schedule::Monthly));
+    book.count(NOW.plus(DAY), 1 << 53);
+    book.pass(plus_months(NOW, 1), Some(plus_months(NOW, 1)));
+    assert_eq!(book.last.licenses, AMOUNT_MAX);
+    assert!(book.invoices.iter().all(|invoice| invoice.amount < 1 << 53), "{:?}", book.invoices);
 }
 
 #[test]
@@ -294,7 +373,7 @@ struct Stored {
 
 impl Stored {
     fn new(schedule: Schedule) -> Self {
-        let terms = Terms { flat_discount: 2_000, discounted_months: 12, licenses_min: 1 };
+        let terms = Terms { flat_discount: 2_000, discounted_months: 12, licenses_min: 1, ..NO_TERMS };
         Self { live: live(plan(schedule)), terms, invoices: Vec::new(), rises: Vec::new() }
     }
 

@@ -43,10 +43,13 @@ fn mistake(reply: &Reply, code: &str) -> (String, String) {
     (text("pointer").or_else(|| text("parameter")).unwrap(), text("detail").unwrap())
 }
 
-const OBJECTS: [(Op, &str, &str); 9] = [
+const OBJECTS: [(Op, &str, &str); 11] = [
     (Op::OperatorDeactivate, UUID_A, r#"["a reason"]"#),
     (Op::OperatorDeactivate, UUID_A, "[]"),
     (Op::OperatorDeactivationLink, UUID_A, r#"["a reason"]"#),
+    // Whatever the state is.
+    (Op::OperatorReactivate, UUID_A, "[]"),
+    (Op::OperatorRealmReactivate, REALM, "[]"),
     (Op::OperatorServerRemove, UUID_A, r#"["a reason"]"#),
     (Op::OperatorRealmDeactivate, REALM, r#"["a reason"]"#),
     (Op::OperatorServerPlan, UUID_A, "[103,null,null]"),

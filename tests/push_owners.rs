@@ -57,6 +57,27 @@ fn world() -> World {
     world
 }
 
+/// The same with a payment system that listens.
+fn paying() -> World {
+    let mut world = World::with(&[
+        ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
+        ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
+        ("PUSH_BILLING_KEY", "the payment system's key"),
+        ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
+    ]);
+    world.register(UUID_A);
+    assert_eq!(world.upload(UUID_A, &[REALM]).status, 200);
+    world.wait(60_000);
+    world
+}
+
+/// What the payment system was told.
+fn told(world: &World) -> Vec<Value> {
+    let told = world.fetched.iter().filter(|fetch| fetch.url == "https://pay.example/hook");
+    told.map(|fetch| serde_json::from_slice(&fetch.body).unwrap()).collect()
+}
+
 fn mailed_key(world: &World) -> String {
     let fetch = world.fetched.iter().rfind(|fetch| fetch.url.contains("mail.example")).expect("a letter");
     let letter: Value = serde_json::from_slice(&fetch.body).unwrap();
@@ -168,6 +189,57 @@ fn the_servers_plan_follows_its_only_organization_when_the_owner_comes() {
     let audit = operate(&mut world, O::OperatorRealmAudit, REALM, &Value::Null).to_string();
     assert!(audit.contains("20002"), "{audit}");
     assert_eq!(operate(&mut world, O::OperatorServer, UUID_A, &Value::Null)["plan_type"], 100);
+}
+
+#[test]
+fn a_plan_that_moves_is_told_of_both_accounts_and_noted_with_old_and_new_types() {
+    let mut world = paying();
+    let customer = json!({ "payment_reference": "cus_1" });
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 103 }, "customer": customer }));
+    operate(&mut world, O::OperatorRealmPlan, REALM, &json!({ "customer": { "minimum_licenses": 3 } }));
+    world.wait(60_000);
+    world.fetched.clear();
+    assert_eq!(come(&mut world).status, 200);
+    world.wait(60_000);
+    let mut told = told(&world);
+    told.sort_by_key(|event| event["realm"].to_string());
+    let told: Vec<_> = told
+        .iter()
+        .map(|event| {
+            let billing = &event["billing"];
+            (event["realm"].as_str(), event["plan_type"].as_u64(), billing["plan"]["tier"].as_u64())
+        })
+        .collect();
+    assert_eq!(told, [(Some(REALM), Some(103), Some(103)), (None, Some(100), None)]);
+    let index = world.shards["index"].database.dump();
+    assert!(index.iter().any(|line| line.starts_with("server_index: ") && line.contains("100")), "{index:?}");
+    for (operation, param, type_event, types, payment) in [
+        (O::OperatorRealmAudit, REALM, 204, (100, 103), (Value::Null, json!("cus_1"))),
+        (O::OperatorServerAudit, UUID_A, 10_204, (103, 100), (json!("cus_1"), Value::Null)),
+    ] {
+        let audit = operate(&mut world, operation, param, &Value::Null);
+        let last = |event: u64| {
+            let row = audit["rows"].as_array().unwrap().iter().rfind(|row| row["event_type"] == event).unwrap();
+            row["extra_data"].clone()
+        };
+        assert_eq!(last(type_event), json!({ "old_value": types.0, "new_value": types.1 }));
+        let (old, new) = payment;
+        assert_eq!(last(505), json!({ "property": "payment_reference", "old_value": old, "new_value": new }));
+    }
+}
+
+#[test]
+fn nobody_hears_of_a_change_that_was_refused_after_all() {
+    let mut world = paying();
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 103 } }));
+    world.wait(60_000);
+    let (mut stranger, token) = (Owner::default(), token(&mut world));
+    let before = world.dump();
+    // Without the form's own token the address is not taken, and so the plan does not move.
+    let form = [("email", "owner@chat.example.org")];
+    assert_eq!(stranger.send(&mut world, O::BillingRealmMail, &[&token], &form).status, 403);
+    assert_eq!(world.dump(), before);
+    assert_eq!((world.rows(UUID_A, "billing_event"), world.rows(UUID_A, "announcement")), (0, 0));
 }
 
 #[test]

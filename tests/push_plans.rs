@@ -10,6 +10,7 @@
 
 use waystation::kernel::time::Timestamp;
 use waystation::push::audit::{Change, Entry, Note, Scope};
+use waystation::push::book::{Book, Terms};
 use waystation::push::cycle::{cycle_of, next_cycle, plus_months};
 use waystation::push::headcount::{Counted, Headcount};
 use waystation::push::ledger::{LedgerEntry, Owed};
@@ -170,12 +171,14 @@ fn every_change_is_noted_with_its_old_and_its_new_value() {
             (10_211, Some("charge_automatically")),
             (506, Some("price_per_license")),
             (506, Some("fixed_price")),
+            (506, Some("billing_cycle_anchor")),
             (503, Some("billing_schedule")),
+            (506, Some("next_invoice_date")),
             (506, Some("licenses")),
             (506, Some("licenses_at_next_renewal")),
         ]
     );
-    let Change::Property { old, new, .. } = &out.entries[7].change else { panic!("{:?}", out.entries[7]) };
+    let Change::Property { old, new, .. } = &out.entries[9].change else { panic!("{:?}", out.entries[9]) };
     assert_eq!((old, new), (&Note::Number(30), &Note::Number(40)));
     assert_eq!(out.plan_type, None);
 }
@@ -298,7 +301,7 @@ fn a_cycle_is_found_wherever_its_anchor_is() {
                 }
                 assert_eq!(cycle_of(&plan, at), (start, end), "{} {}", iso(anchor), iso(at));
             }
-            assert_eq!(cycle_of(&plan, anchor.minus(DAY)).1, plus_months(anchor, schedule.months()));
+            assert_eq!(cycle_of(&plan, anchor.minus(DAY)).1, anchor, "what was before ends with the anchor");
         }
     }
 }
@@ -332,7 +335,7 @@ fn more_licenses_are_put_down_and_a_plan_that_ends_at_once_leaves_them_to_be_pai
     let bought = decide_change(half, &known, &licenses(34)).unwrap();
     let grown = bought.plan.unwrap();
     assert_eq!((grown.sold, grown.owed.licenses, grown.owed.amount), (34, 4, 1_600));
-    assert_eq!((grown.owed.since, bought.invoice), (Some(half), None));
+    assert_eq!((grown.owed.since, bought.invoices), (Some(half), vec![]));
     let after = account(Some(LivePlan { last: bought.ledger.unwrap(), ..live(grown) }));
     let fewer = decide_change(half.plus(DAY), &after, &licenses(30)).unwrap();
     assert_eq!(fewer.plan, None, "nothing is paid back");
@@ -340,7 +343,7 @@ fn more_licenses_are_put_down_and_a_plan_that_ends_at_once_leaves_them_to_be_pai
     assert_eq!(decide_change(half.plus(2 * DAY), &after_fewer, &licenses(34)).unwrap().plan, None, "nor paid again");
     let end = wish(PlanWish { status: Some(Status::Ended), ..PlanWish::default() });
     let ended = decide_change(half.plus(3 * DAY), &after, &end).unwrap();
-    let invoice = ended.invoice.unwrap();
+    let invoice = &ended.invoices[0];
     assert_eq!((invoice.kind.word(), invoice.licenses, invoice.amount), ("additional", 4, 1_600));
     assert_eq!((invoice.period_start, invoice.period_end), (half, plus_months(NOW, 1)));
     assert_eq!(ended.plan.unwrap().owed, Owed::default());
@@ -350,4 +353,194 @@ fn more_licenses_are_put_down_and_a_plan_that_ends_at_once_leaves_them_to_be_pai
     let entry = late.ledger.unwrap();
     assert_eq!((entry.event_time, entry.licenses_at_next_renewal), (plus_months(NOW, 1), 34));
     assert_eq!(late.plan.unwrap().owed.amount, 0);
+}
+
+/// What a wish makes of a live plan.
+fn changed(live_plan: Plan, wished: PlanWish) -> (Plan, Option<LedgerEntry>) {
+    let known = account(Some(live(live_plan.clone())));
+    let out = decide_change(NOW.plus(DAY), &known, &wish(wished)).unwrap();
+    (out.plan.unwrap_or(live_plan), out.ledger)
+}
+
+#[test]
+fn another_tier_or_schedule_costs_what_it_costs_from_the_next_period_on() {
+    let basic = Plan { tier: Tier::Basic, price: Price::PerLicense(350), ..plan(Status::Active) };
+    let to_annual =
+        PlanWish { tier: Some(Tier::Business), billing_schedule: Some(Schedule::Annual), ..PlanWish::default() };
+    let (after, ledger) = changed(basic.clone(), to_annual);
+    assert_eq!((after.price, ledger), (Price::PerLicense(8_000), None), "thirty are enough");
+    let paid_until = plus_months(NOW, 1);
+    assert_eq!((after.billing_cycle_anchor, after.next_invoice_date), (paid_until, Some(paid_until)));
+    // What is paid for stays so; the year begins after it.
+    let mut book = Book::open(&live(after.clone()), Terms::of(&Customer::default(), &after));
+    book.pass(paid_until.plus(DAY), Some(paid_until.plus(DAY)));
+    let told: Vec<_> = book.invoices.iter().map(|one| (one.period_start, one.period_end)).collect();
+    assert_eq!(told, [(paid_until, plus_months(paid_until, 12))]);
+
+    let yearly = Plan { billing_schedule: Schedule::Annual, price: Price::PerLicense(8_000), ..plan(Status::Active) };
+    let monthly = PlanWish { billing_schedule: Some(Schedule::Monthly), ..PlanWish::default() };
+    let (after, _) = changed(yearly.clone(), monthly.clone());
+    assert_eq!((after.price, after.next_invoice_date), (Price::PerLicense(800), Some(plus_months(NOW, 12))));
+    // Six months of the year are left to a license that comes now: as many months.
+    let known = account(Some(live(after)));
+    let more = wish(PlanWish { licenses: Some(31), ..PlanWish::default() });
+    let bought = decide_change(plus_months(NOW, 6), &known, &more).unwrap().plan.unwrap();
+    assert!((4_700..4_850).contains(&bought.owed.amount), "{}", bought.owed.amount);
+
+    let (pending, _) = changed(Plan { status: Status::SwitchToMonthly, ..yearly.clone() }, monthly.clone());
+    assert_eq!(pending.status, Status::Active, "what was to come has come");
+    let (said, _) = changed(yearly, PlanWish { price_per_license: Set::To(Some(5)), ..monthly });
+    assert_eq!(said.price, Price::PerLicense(5));
+    let (tier, _) = changed(basic.clone(), PlanWish { tier: Some(Tier::Business), ..PlanWish::default() });
+    assert_eq!((tier.price, tier.next_invoice_date), (Price::PerLicense(800), basic.next_invoice_date));
+    let dear = wish(PlanWish { tier: Some(Tier::Enterprise), ..PlanWish::default() });
+    assert_eq!(decide_change(NOW, &account(Some(live(basic))), &dear), Err(PlanError::NoPrice));
+}
+
+#[test]
+fn promised_prices_count_for_the_tier_that_is_required() {
+    let mut known = account(Some(live(plan(Status::Active))));
+    let promised = Customer { annual_discounted_price: 7_000, monthly_discounted_price: 200, ..Customer::default() };
+    let price = |known: &Account, wished| decide_change(NOW, known, &wish(wished)).unwrap().plan.unwrap().price;
+    let annual = || PlanWish { billing_schedule: Some(Schedule::Annual), ..PlanWish::default() };
+    let basic = || PlanWish { tier: Some(Tier::Basic), ..PlanWish::default() };
+    for (required, of_annual, of_basic) in
+        [(None, 7_000, 200), (Some(Tier::Business), 7_000, 350), (Some(Tier::Basic), 8_000, 200)]
+    {
+        known.customer = Some(Customer { required_plan_tier: required, ..promised.clone() });
+        assert_eq!(price(&known, annual()), Price::PerLicense(of_annual), "{required:?}");
+        assert_eq!(price(&known, basic()), Price::PerLicense(of_basic), "{required:?}");
+    }
+    known.live = None;
+    assert_eq!(price(&known, PlanWish { tier: Some(Tier::Community), ..PlanWish::default() }), Price::Free);
+}
+
+#[test]
+fn another_tier_has_as_many_licenses_as_it_needs() {
+    let small = LivePlan {
+        last: entry(12, 8),
+        ..live(Plan { tier: Tier::Basic, price: Price::PerLicense(350), sold: 12, ..plan(Status::Active) })
+    };
+    let business = |licenses| wish(PlanWish { tier: Some(Tier::Business), licenses, ..PlanWish::default() });
+    let known = account(Some(small));
+    let out = decide_change(NOW.plus(DAY), &known, &business(None)).unwrap();
+    let raised = out.ledger.unwrap();
+    assert_eq!((raised.licenses, raised.licenses_at_next_renewal, raised.is_renewal), (25, 25, false));
+    assert_eq!(out.plan.unwrap().owed.licenses, 13);
+    assert_eq!(decide_change(NOW, &known, &business(Some(20))), Err(PlanError::TooFewLicenses { least: 25 }));
+}
+
+#[test]
+fn who_begins_to_pay_is_billed_at_once_and_who_is_sponsored_no_more() {
+    let free = Plan {
+        tier: Tier::Community,
+        price: Price::Free,
+        next_invoice_date: None,
+        status: Status::DowngradeAtCycleEnd,
+        end_date: Some(NOW.plus(9 * DAY)),
+        billing_cycle_anchor: NOW.minus(100 * DAY),
+        sold: 5,
+        ..plan(Status::Active)
+    };
+    let now = NOW.plus(DAY);
+    let (paying, ledger) = changed(free, PlanWish { tier: Some(Tier::Business), ..PlanWish::default() });
+    assert_eq!((paying.price, paying.automanage_licenses), (Price::PerLicense(800), true));
+    assert_eq!((paying.billing_cycle_anchor, paying.next_invoice_date), (now, Some(now)));
+    assert_eq!(
+        (paying.invoicing_status, paying.status, paying.end_date),
+        (Invoicing::InitialPending, Status::Active, None)
+    );
+    let first = ledger.unwrap();
+    assert_eq!((first.is_renewal, first.event_time, first.licenses, paying.sold), (true, now, 27, 27));
+
+    let owed = Owed { licenses: 2, amount: 900, since: Some(NOW) };
+    let known = account(Some(live(Plan { owed, ..plan(Status::SwitchToAnnual) })));
+    let gift = wish(PlanWish { tier: Some(Tier::Community), ..PlanWish::default() });
+    let out = decide_change(now, &known, &gift).unwrap();
+    assert_eq!(out.invoices.iter().map(|invoice| invoice.amount).collect::<Vec<_>>(), [900], "what was owed");
+    let given = out.plan.unwrap();
+    assert_eq!((given.price, given.next_invoice_date, given.status), (Price::Free, None, Status::Active));
+    assert_eq!((given.owed, out.plan_type), (Owed::default(), Some(PlanType::Community)));
+    // A first period that was not billed yet is.
+    let begun =
+        Plan { invoicing_status: Invoicing::InitialPending, next_invoice_date: Some(NOW), ..plan(Status::Active) };
+    let end = wish(PlanWish { status: Some(Status::Ended), ..PlanWish::default() });
+    let out = decide_change(NOW, &account(Some(live(begun))), &end).unwrap();
+    assert_eq!(out.invoices.iter().map(|one| (one.amount, one.discount)).collect::<Vec<_>>(), [(22_000, 2_000)]);
+    assert_eq!(out.customer.unwrap().flat_discounted_months, 11);
+}
+
+#[test]
+fn an_end_or_a_trial_without_a_date_has_one() {
+    let free = Plan {
+        tier: Tier::Legacy,
+        price: Price::Free,
+        next_invoice_date: None,
+        billing_cycle_anchor: NOW.minus(100 * DAY),
+        ..plan(Status::Active)
+    };
+    let status = |status| PlanWish { status: Some(status), ..PlanWish::default() };
+    let (ending, _) = changed(free.clone(), status(Status::DowngradeAtCycleEnd));
+    let end = ending.end_date.unwrap();
+    assert!(end > NOW.plus(DAY) && end <= NOW.plus(32 * DAY));
+    assert_eq!(next_cycle(&ending, NOW.minus(100 * DAY)), Some(end), "and that is what people are told");
+    assert_eq!(changed(ending, status(Status::Active)).0.end_date, None, "it can be taken back");
+    let (trial_end, _) = changed(free, status(Status::DowngradeAtTrialEnd));
+    assert_eq!(trial_end.next_invoice_date, Some(end));
+    let dated = changed(plan(Status::Active), status(Status::DowngradeAtCycleEnd)).0;
+    assert_eq!((dated.end_date, dated.next_invoice_date), (None, plan(Status::Active).next_invoice_date));
+
+    let trial =
+        |next_invoice_date| PlanWish { tier: Some(Tier::Business), next_invoice_date, ..status(Status::FreeTrial) };
+    for (said, expected) in [
+        (Set::Keep, NOW.plus(30 * DAY)),
+        (Set::To(None), NOW.plus(30 * DAY)),
+        (Set::To(Some(NOW.plus(5))), NOW.plus(5)),
+    ] {
+        let made = decide_change(NOW, &account(None), &wish(trial(said))).unwrap().plan.unwrap();
+        assert_eq!((made.next_invoice_date, made.invoicing_status), (Some(expected), Invoicing::Done));
+    }
+    // One that is over and waits for numbers is not given another month by who changes something else.
+    let over = Plan { next_invoice_date: Some(NOW), ..plan(Status::DowngradeAtTrialEnd) };
+    assert_eq!(changed(over, status(Status::FreeTrial)).0.next_invoice_date, Some(NOW));
+}
+
+#[test]
+fn a_switch_of_the_tier_goes_to_the_one_that_is_required() {
+    let mut known =
+        account(Some(live(Plan { tier: Tier::Basic, price: Price::PerLicense(350), ..plan(Status::Active) })));
+    let status = |status| wish(PlanWish { status: Some(status), ..PlanWish::default() });
+    for switch in [Status::SwitchTierNow, Status::SwitchTierAtPlanEnd] {
+        assert_eq!(decide_change(NOW, &known, &status(switch)), Err(PlanError::NoNextTier), "{switch:?}");
+    }
+    known.customer = Some(Customer { required_plan_tier: Some(Tier::Business), ..Customer::default() });
+    let at_once = decide_change(NOW, &known, &status(Status::SwitchTierNow)).unwrap();
+    let made = at_once.plan.unwrap();
+    assert_eq!((made.tier, made.status, made.price), (Tier::Business, Status::Active, Price::PerLicense(800)));
+    assert_eq!(at_once.plan_type, Some(PlanType::Business));
+    let later = decide_change(NOW, &known, &status(Status::SwitchTierAtPlanEnd)).unwrap();
+    assert_eq!(later.plan_type, None);
+    let later = later.plan.unwrap();
+    let expected = (Tier::Basic, Status::SwitchTierAtPlanEnd, Some(plus_months(NOW, 1)));
+    assert_eq!((later.tier, later.status, later.end_date), expected);
+    let terms = Terms::of(&known.customer.clone().unwrap(), &later);
+    assert_eq!(terms.next.map(|next| (next.tier, next.licenses_min)), Some((Tier::Business, 25)));
+    known.live = Some(live(later));
+    let back = decide_change(NOW, &known, &status(Status::Active)).unwrap().plan.unwrap();
+    assert_eq!((back.status, back.end_date), (Status::Active, None));
+}
+
+#[test]
+fn what_is_no_discount_or_no_license_is_refused() {
+    let known = account(Some(live(plan(Status::Active))));
+    for (text, is_taken) in [("12.5", true), ("100", true), ("half", false), ("-1", false), ("101", false), ("", false)]
+    {
+        let wished = wish(PlanWish { discount: Set::To(Some(text.to_owned())), ..PlanWish::default() });
+        let decided = decide_change(NOW, &known, &wished);
+        assert_eq!(decided.is_ok(), is_taken, "{text}");
+        assert!(is_taken || decided == Err(PlanError::Discount));
+    }
+    let none = CustomerWish { minimum_licenses: Set::To(Some(0)), ..CustomerWish::default() };
+    let none = PlanChange { customer: Some(none), ..PlanChange::default() };
+    assert_eq!(decide_change(NOW, &known, &none), Err(PlanError::NoLicenses));
 }

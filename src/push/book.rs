@@ -22,8 +22,12 @@
 use super::cycle::{boundary_after, month_after};
 use super::ledger::{Invoice, InvoiceKind, LedgerEntry, Owed, bill_owed, put_down};
 use super::plan::{Customer, LivePlan, Plan, Price};
-use super::tier::{Invoicing, Schedule, Status};
+use super::price::{AMOUNT_MAX, Discounted, begun, rescheduled};
+use super::tier::{Invoicing, Schedule, Status, Tier};
 use crate::kernel::time::Timestamp;
+
+/// A free trial of which nobody says when it is over. Units: milliseconds; 30 days.
+pub const TRIAL_MS: u64 = 30 * 24 * 3_600_000;
 
 /// Runs in one go; what is left follows in the next.
 pub const RUNS_MAX: usize = 36;
@@ -37,16 +41,39 @@ pub struct Terms {
     pub discounted_months: u64,
     /// The fewest licenses that a period may begin with.
     pub licenses_min: u64,
+    /// What the customer was promised.
+    pub discounted: Discounted,
+    /// What follows when the plan ends with a switch.
+    pub next: Option<Next>,
+}
+
+/// The tier that a customer switches to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// Which.
+    pub tier: Tier,
+    /// The fewest licenses of it.
+    pub licenses_min: u64,
+    /// What the customer was promised for it.
+    pub discounted: Discounted,
 }
 
 impl Terms {
     /// What `customer` gets `plan` for.
     #[must_use]
     pub fn of(customer: &Customer, plan: &Plan) -> Self {
+        let licenses_min = |tier: Tier| if tier.is_paid() { customer.licenses_min(tier) } else { 0 };
+        let required = customer.required_plan_tier.filter(|tier| *tier != plan.tier);
         Self {
             flat_discount: customer.flat_discount,
             discounted_months: customer.flat_discounted_months,
-            licenses_min: if plan.tier.is_paid() { customer.licenses_min(plan.tier) } else { 0 },
+            licenses_min: licenses_min(plan.tier),
+            discounted: Discounted::of(customer, plan.tier),
+            next: required.filter(|_| plan.status == Status::SwitchTierAtPlanEnd).map(|tier| Next {
+                tier,
+                licenses_min: licenses_min(tier),
+                discounted: Discounted::of(customer, tier),
+            }),
         }
     }
 }
@@ -64,6 +91,8 @@ pub struct Book {
     pub entries: Vec<LedgerEntry>,
     /// New invoices, oldest first.
     pub invoices: Vec<Invoice>,
+    /// How many of them were made before the plan switched to its tier.
+    switched_after: usize,
     /// Months of flat discount that are used up.
     pub months_spent: u64,
     terms: Terms,
@@ -81,6 +110,7 @@ impl Book {
             last_renewal: live.last_renewal,
             entries: Vec::new(),
             invoices: Vec::new(),
+            switched_after: 0,
             months_spent: 0,
             terms,
             counted_until: live.last.event_time,
@@ -96,9 +126,16 @@ impl Book {
         }
     }
 
+    /// The new invoices with what they are for, where the book was opened with a plan of `tier`.
+    pub fn sold_as(&self, tier: Tier) -> impl Iterator<Item = (Tier, &Invoice)> {
+        let tier_of = move |at| if at < self.switched_after { tier } else { self.plan.tier };
+        self.invoices.iter().enumerate().map(move |(at, invoice)| (tier_of(at), invoice))
+    }
+
     /// So many people are billed since `at`. A number that changes nothing adds nothing, so that a ledger is as long as the
     /// licenses' history, not as the audit log.
     pub fn count(&mut self, at: Timestamp, people: u64) {
+        let people = people.min(AMOUNT_MAX);
         let is_news = at > self.counted_until && self.plan.status.is_live() && self.plan.automanage_licenses;
         let licenses = self.last.licenses.max(people);
         if !is_news || (licenses == self.last.licenses && people == self.last.licenses_at_next_renewal) {
@@ -131,11 +168,12 @@ impl Book {
             self.run(due);
             return true;
         }
-        let is_over = plan.end_date.is_some_and(|end| end <= now);
-        if is_over {
-            self.end();
+        let Some(end) = plan.end_date.filter(|end| *end <= now) else { return false };
+        match self.terms.next.filter(|_| plan.status == Status::SwitchTierAtPlanEnd) {
+            Some(next) => self.switch_tier(next, end),
+            None => self.end(),
         }
-        is_over
+        true
     }
 
     /// An invoicing run.
@@ -151,6 +189,7 @@ impl Book {
                 let cycle_end = boundary_after(&self.plan, self.last_renewal);
                 if self.plan.invoicing_status == Invoicing::InitialPending {
                     self.bill_period(self.plan.sold.saturating_sub(self.plan.owed.licenses));
+                    self.plan.invoicing_status = Invoicing::Done;
                 }
                 if due >= cycle_end {
                     if self.plan.status == Status::DowngradeAtCycleEnd {
@@ -158,8 +197,8 @@ impl Book {
                     }
                     self.bill_owed();
                     match self.plan.status {
-                        Status::SwitchToAnnual => switch(&mut self.plan, Schedule::Annual, cycle_end),
-                        Status::SwitchToMonthly => switch(&mut self.plan, Schedule::Monthly, cycle_end),
+                        Status::SwitchToAnnual => self.reschedule(Schedule::Annual, cycle_end),
+                        Status::SwitchToMonthly => self.reschedule(Schedule::Monthly, cycle_end),
                         _ => {}
                     }
                     self.renew(cycle_end);
@@ -215,8 +254,49 @@ impl Book {
         self.invoices.extend(bill_owed(&mut self.plan, self.last_renewal));
     }
 
-    fn end(&mut self) {
+    /// The next period is paid for on another schedule.
+    fn reschedule(&mut self, to: Schedule, at: Timestamp) {
+        let plan = &mut self.plan;
+        plan.price = rescheduled(plan.price, plan.tier, (plan.billing_schedule, to), self.terms.discounted);
+        (plan.billing_schedule, plan.billing_cycle_anchor, plan.status) = (to, at, Status::Active);
+    }
+
+    /// The plan goes on in another tier, with a period from its end on.
+    fn switch_tier(&mut self, next: Next, at: Timestamp) {
+        self.bill_due();
+        let plan = &mut self.plan;
+        plan.automanage_licenses =
+            if plan.tier.is_paid() == next.tier.is_paid() { plan.automanage_licenses } else { next.tier.is_paid() };
+        plan.price = begun(next.tier, plan.billing_schedule, next.discounted);
+        if next.tier.is_paid() && plan.price == Price::Free {
+            // What must be agreed upon is for a person to do; until then nobody pays and nothing is sold.
+            return self.end();
+        }
+        (plan.tier, plan.status, plan.end_date, plan.billing_cycle_anchor) = (next.tier, Status::Active, None, at);
+        plan.invoicing_status = Invoicing::Done;
+        self.switched_after = self.invoices.len();
+        self.terms.licenses_min = next.licenses_min;
+        (self.terms.discounted, self.terms.next) = (next.discounted, None);
+        self.renew(at);
+        self.plan.next_invoice_date = self.plan.tier.is_paid().then(|| next_run(&self.plan, at));
+    }
+
+    /// Bills what a plan leaves to be paid that is over now.
+    pub fn settle(&mut self) {
+        self.bill_due();
+        self.plan.invoicing_status = Invoicing::Done;
+    }
+
+    fn bill_due(&mut self) {
+        if self.plan.invoicing_status == Invoicing::InitialPending {
+            self.bill_period(self.plan.sold.saturating_sub(self.plan.owed.licenses));
+        }
         self.bill_owed();
+    }
+
+    fn end(&mut self) {
+        self.bill_due();
+        self.plan.invoicing_status = Invoicing::Done;
         self.plan.status = Status::Ended;
         self.plan.next_invoice_date = None;
     }
@@ -232,8 +312,11 @@ fn waits(plan: &Plan, due: Timestamp, uploaded_at: Option<Timestamp>) -> bool {
 /// When an entry that is made at `at` counts: while a renewal waits, the period that is over still goes on.
 #[must_use]
 pub fn entry_time(plan: &Plan, last_renewal: Timestamp, at: Timestamp) -> Timestamp {
-    let is_trial = matches!(plan.status, Status::FreeTrial | Status::DowngradeAtTrialEnd);
-    if is_trial || plan.next_invoice_date.is_none() { at } else { at.min(boundary_after(plan, last_renewal)) }
+    if plan.status.is_trial() || plan.next_invoice_date.is_none() {
+        at
+    } else {
+        at.min(boundary_after(plan, last_renewal))
+    }
 }
 
 /// The next invoicing run: each month where licenses may come within a year that is paid for at once, else at the renewal.
@@ -241,28 +324,5 @@ fn next_run(plan: &Plan, after: Timestamp) -> Timestamp {
     match plan.price {
         Price::PerLicense(_) if plan.tier.is_paid() => month_after(plan, after),
         _ => boundary_after(plan, after),
-    }
-}
-
-fn switch(plan: &mut Plan, to: Schedule, at: Timestamp) {
-    let was_listed = match plan.price {
-        Price::PerLicense(cents) => plan.tier.list_price(plan.billing_schedule) == Some(cents),
-        Price::Fixed(_) | Price::Free => false,
-    };
-    plan.price = match (plan.price, plan.tier.list_price(to)) {
-        (Price::PerLicense(_), Some(listed)) if was_listed => Price::PerLicense(listed),
-        (Price::PerLicense(cents), _) => Price::PerLicense(converted(cents, to)),
-        (Price::Fixed(cents), _) => Price::Fixed(converted(cents, to)),
-        (Price::Free, _) => Price::Free,
-    };
-    plan.billing_schedule = to;
-    plan.billing_cycle_anchor = at;
-    plan.status = Status::Active;
-}
-
-const fn converted(cents: u64, to: Schedule) -> u64 {
-    match to {
-        Schedule::Annual => cents.saturating_mul(12),
-        Schedule::Monthly => cents.div_ceil(12),
     }
 }

@@ -4,7 +4,6 @@
 
 use super::cycle::cycle_of;
 use super::plan::{Plan, Price};
-use super::tier::Status;
 use crate::kernel::time::Timestamp;
 
 /// An entry.
@@ -79,9 +78,12 @@ pub struct Invoice {
 /// Units: cents, rounded half up for each license, as the original does.
 #[must_use]
 pub fn share(cents: u64, from: Timestamp, until: Timestamp, (start, end): (Timestamp, Timestamp)) -> u64 {
+    pro_rata(cents, until.min(end).since(from.max(start)).min(end.since(start).max(1)), (start, end))
+}
+
+fn pro_rata(cents: u64, part_ms: u64, (start, end): (Timestamp, Timestamp)) -> u64 {
     let whole = u128::from(end.since(start).max(1));
-    let part = u128::from(until.min(end).since(from.max(start))).min(whole);
-    let doubled = u128::from(cents) * part * 2 + whole;
+    let doubled = u128::from(cents) * u128::from(part_ms) * 2 + whole;
     u64::try_from(doubled / (whole * 2)).unwrap_or(cents)
 }
 
@@ -93,14 +95,19 @@ pub fn put_down(plan: &mut Plan, last_renewal: Timestamp, entry: &LedgerEntry) {
         return;
     }
     plan.sold = entry.licenses;
-    let is_trial = matches!(plan.status, Status::FreeTrial | Status::DowngradeAtTrialEnd);
     let Price::PerLicense(cents) = plan.price else { return };
-    if is_trial || !plan.tier.is_paid() {
+    if plan.status.is_trial() || !plan.tier.is_paid() {
         return;
     }
     let cycle = cycle_of(plan, last_renewal);
     let until = plan.end_date.map_or(cycle.1, |end| end.min(cycle.1));
-    let amount = share(cents, entry.event_time, until, cycle).saturating_mul(added);
+    let each = if entry.event_time < cycle.0 {
+        // A year that is paid for goes on, and what follows is paid for by the month.
+        pro_rata(cents, until.since(entry.event_time), cycle)
+    } else {
+        share(cents, entry.event_time, until, cycle)
+    };
+    let amount = each.saturating_mul(added);
     plan.owed = Owed {
         licenses: plan.owed.licenses.saturating_add(added),
         amount: plan.owed.amount.saturating_add(amount),

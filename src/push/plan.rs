@@ -2,10 +2,12 @@
 //!
 //! Source: section 2.8 of the dialect. Every change is noted with its old and its new value.
 
-use super::audit::{Change, Entry, Event, Note, Scope};
-use super::book::entry_time;
+use super::audit::{Entry, Event, Note, Scope};
+use super::book::{Book, Terms};
 use super::headcount::Counted;
-use super::ledger::{Invoice, LedgerEntry, Owed, bill_owed, put_down};
+use super::ledger::{Invoice, LedgerEntry, Owed, put_down};
+use super::plan_note::{note_customer, note_licenses, note_new_plan, note_plan, note_type};
+use super::plan_wish::{apply_customer, apply_plan};
 use super::tier::{Invoicing, PlanType, Schedule, Status, Tier};
 use crate::kernel::time::Timestamp;
 
@@ -67,7 +69,7 @@ impl Customer {
         if self.exempt_from_license_number_check {
             return 1;
         }
-        self.minimum_licenses.unwrap_or_else(|| tier.licenses_min(self.flat_discount))
+        self.minimum_licenses.unwrap_or_else(|| tier.licenses_min(self.flat_discount)).max(1)
     }
 }
 
@@ -83,14 +85,18 @@ pub enum Price {
 }
 
 impl Price {
-    const fn per_license(self) -> Option<u64> {
+    /// For each license, if it is that. Units: cents.
+    #[must_use]
+    pub const fn per_license(self) -> Option<u64> {
         match self {
             Self::PerLicense(cents) => Some(cents),
             Self::Fixed(_) | Self::Free => None,
         }
     }
 
-    const fn fixed(self) -> Option<u64> {
+    /// For all, if it is that. Units: cents.
+    #[must_use]
+    pub const fn fixed(self) -> Option<u64> {
         match self {
             Self::Fixed(cents) => Some(cents),
             Self::PerLicense(_) | Self::Free => None,
@@ -125,7 +131,6 @@ impl Plan {
     pub fn properties(&self) -> Vec<(&'static str, Note)> {
         vec![
             ("tier", Note::from(self.tier.number())),
-            ("status", Note::from(self.status.number())),
             ("automanage_licenses", Note::from(self.automanage_licenses)),
             ("charge_automatically", Note::from(self.charge_automatically)),
             ("price_per_license", Note::from(self.price.per_license())),
@@ -135,6 +140,8 @@ impl Plan {
             ("billing_schedule", Note::from(self.billing_schedule.number())),
             ("next_invoice_date", Note::from(self.next_invoice_date)),
             ("end_date", Note::from(self.end_date)),
+            // Last, for the others follow from it.
+            ("status", Note::from(self.status.number())),
         ]
     }
 }
@@ -178,7 +185,9 @@ pub enum Set<T> {
 }
 
 impl<T: Clone> Set<T> {
-    fn apply(&self, known: Option<T>) -> Option<T> {
+    /// What becomes of what is known.
+    #[must_use]
+    pub fn apply(&self, known: Option<T>) -> Option<T> {
         match self {
             Self::Keep => known,
             Self::To(value) => value.clone(),
@@ -261,6 +270,12 @@ pub enum PlanError {
     OneThing,
     /// The number of people is not known.
     MissingCounts,
+    /// A switch needs the tier that the customer is to have.
+    NoNextTier,
+    /// A discount is a percentage.
+    Discount,
+    /// Nobody buys no license at all.
+    NoLicenses,
 }
 
 impl PlanError {
@@ -279,6 +294,9 @@ impl PlanError {
             Self::AutomaticLicenses => String::from("Licenses are managed automatically"),
             Self::FewerLicenses => String::from("Licenses of the current period cannot be given back"),
             Self::OneThing => String::from("Exactly one change at a time"),
+            Self::NoNextTier => String::from("A switch needs another tier: the customer's required_plan_tier"),
+            Self::Discount => String::from("discount is a percentage from 0 to 100 with at most two decimal places"),
+            Self::NoLicenses => String::from("minimum_licenses is at least 1"),
             Self::MissingCounts => String::from("The number of users is not known; the server must upload it first"),
         }
     }
@@ -295,8 +313,8 @@ pub struct AccountPlan {
     pub plan: Option<Plan>,
     /// One more entry of the plan's ledger.
     pub ledger: Option<LedgerEntry>,
-    /// What a plan that ends at once leaves to be paid.
-    pub invoice: Option<Invoice>,
+    /// What a plan that ends at once, or costs nothing any more, leaves to be paid.
+    pub invoices: Vec<Invoice>,
     /// What is noted.
     pub entries: Vec<Entry>,
 }
@@ -308,9 +326,14 @@ pub fn decide_change(now: Timestamp, account: &Account, change: &PlanChange) -> 
     let mut out = AccountPlan::default();
     let mut customer = account.customer.clone().unwrap_or_default();
     if let Some(wish) = &change.customer {
-        apply_customer(&mut customer, wish);
+        apply_customer(&mut customer, wish)?;
     }
     let plan = change.plan.as_ref().map(|wish| apply_plan(now, account, &customer, wish)).transpose()?;
+    let plan = plan.map(|(plan, ledger)| {
+        let (plan, invoices) = put_through(account, &mut customer, plan, ledger.as_ref());
+        out.invoices = invoices;
+        (plan, ledger)
+    });
     let is_sponsored = plan.as_ref().is_some_and(|(plan, _)| plan.tier == Tier::Community && plan.status.is_live());
     let was_sponsored = account.live.as_ref().is_some_and(|live| live.plan.tier == Tier::Community);
     if is_sponsored && !was_sponsored {
@@ -327,17 +350,22 @@ pub fn decide_change(now: Timestamp, account: &Account, change: &PlanChange) -> 
         out.customer = Some(customer);
     }
     if let Some((plan, ledger)) = plan {
-        note_plan(&mut out.entries, account, &plan, ledger.as_ref());
-        let (plan, invoice) = put_through(account, plan, ledger.as_ref());
-        out.invoice = invoice;
+        match &account.live {
+            None => note_new_plan(&mut out.entries, &account.scope, &plan),
+            Some(live) => {
+                note_plan(&mut out.entries, &account.scope, &live.plan, &plan);
+                if let Some(entry) = &ledger {
+                    note_licenses(&mut out.entries, &account.scope, &live.last, entry);
+                }
+            }
+        }
         let is_changed = account.live.as_ref().is_none_or(|live| live.plan != plan);
         out.ledger = ledger;
         out.plan = is_changed.then_some(plan);
     }
     let followed = out.plan.as_ref().map(|plan| followed(account, plan));
     if let Some(plan_type) = change.plan_type.or(followed).filter(|plan_type| *plan_type != account.plan_type) {
-        let (old, new) = (account.plan_type.number(), plan_type.number());
-        out.entries.push(Entry::changed(account.scope.clone(), Event::PlanTypeChanged, old, new));
+        note_type(&mut out.entries, &account.scope, account.plan_type, plan_type);
         out.plan_type = Some(plan_type);
     }
     if out.entries.is_empty() && out.ledger.is_none() { Err(PlanError::Nothing) } else { Ok(out) }
@@ -353,181 +381,30 @@ fn followed(account: &Account, plan: &Plan) -> PlanType {
     }
 }
 
-fn apply_customer(customer: &mut Customer, wish: &CustomerWish) {
-    customer.payment_reference = wish.payment_reference.apply(customer.payment_reference.take());
-    customer.sponsorship_pending = wish.sponsorship_pending.unwrap_or(customer.sponsorship_pending);
-    customer.monthly_discounted_price = wish.monthly_discounted_price.unwrap_or(customer.monthly_discounted_price);
-    customer.annual_discounted_price = wish.annual_discounted_price.unwrap_or(customer.annual_discounted_price);
-    customer.minimum_licenses = wish.minimum_licenses.apply(customer.minimum_licenses);
-    customer.required_plan_tier = wish.required_plan_tier.apply(customer.required_plan_tier);
-    customer.exempt_from_license_number_check =
-        wish.exempt_from_license_number_check.unwrap_or(customer.exempt_from_license_number_check);
-    customer.flat_discount = wish.flat_discount.unwrap_or(customer.flat_discount);
-    customer.flat_discounted_months = wish.flat_discounted_months.unwrap_or(customer.flat_discounted_months);
-}
-
-fn apply_plan(
-    now: Timestamp,
+/// What the new entry of the ledger means for what is to be paid, and what is left to be paid when the plan ends or costs
+/// nothing any more.
+fn put_through(
     account: &Account,
-    customer: &Customer,
-    wish: &PlanWish,
-) -> Result<(Plan, Option<LedgerEntry>), PlanError> {
-    let known = account.live.as_ref();
-    let mut plan = match known {
-        Some(live) => live.plan.clone(),
-        None => fresh(now, customer, wish)?,
-    };
-    plan.tier = wish.tier.unwrap_or(plan.tier);
-    plan.status = wish.status.unwrap_or(plan.status);
-    if known.is_none() && !plan.status.is_live() {
-        return Err(PlanError::NotLive);
-    }
-    plan.automanage_licenses = wish.automanage_licenses.unwrap_or(plan.automanage_licenses);
-    plan.charge_automatically = wish.charge_automatically.unwrap_or(plan.charge_automatically);
-    plan.price = price(&plan, wish)?;
-    plan.discount = wish.discount.apply(plan.discount);
-    plan.billing_cycle_anchor = wish.billing_cycle_anchor.unwrap_or(plan.billing_cycle_anchor);
-    plan.billing_schedule = wish.billing_schedule.unwrap_or(plan.billing_schedule);
-    plan.next_invoice_date = wish.next_invoice_date.apply(plan.next_invoice_date);
-    plan.end_date = wish.end_date.apply(plan.end_date);
-    if plan.status.is_live() && plan.tier.is_paid() && plan.price == Price::Free {
-        return Err(PlanError::NoPrice);
-    }
-    if !plan.status.is_live() {
-        plan.next_invoice_date = None;
-    }
-    let is_due = plan.next_invoice_date.is_some_and(|at| at <= now) && plan.tier.is_paid();
-    if known.is_none() && is_due && plan.status != Status::FreeTrial {
-        plan.invoicing_status = Invoicing::InitialPending;
-    }
-    let ledger = licenses(now, account, customer, &plan, wish)?;
-    Ok((plan, ledger))
-}
-
-fn fresh(now: Timestamp, customer: &Customer, wish: &PlanWish) -> Result<Plan, PlanError> {
-    let tier = wish.tier.ok_or(PlanError::NoTier)?;
-    let schedule = wish.billing_schedule.unwrap_or(Schedule::Monthly);
-    let discounted = match schedule {
-        Schedule::Monthly => customer.monthly_discounted_price,
-        Schedule::Annual => customer.annual_discounted_price,
-    };
-    let listed = Some(discounted).filter(|cents| *cents > 0).or_else(|| tier.list_price(schedule));
-    Ok(Plan {
-        tier,
-        status: Status::Active,
-        automanage_licenses: tier.is_paid(),
-        charge_automatically: false,
-        price: listed.map_or(Price::Free, Price::PerLicense),
-        discount: None,
-        billing_cycle_anchor: now,
-        billing_schedule: schedule,
-        next_invoice_date: tier.is_paid().then_some(now),
-        end_date: None,
-        invoicing_status: Invoicing::Done,
-        sold: 0,
-        owed: Owed::default(),
-    })
-}
-
-/// What the new entry of the ledger means for what is to be paid, and what is left to be paid when the plan ends.
-fn put_through(account: &Account, mut plan: Plan, ledger: Option<&LedgerEntry>) -> (Plan, Option<Invoice>) {
+    customer: &mut Customer,
+    mut plan: Plan,
+    ledger: Option<&LedgerEntry>,
+) -> (Plan, Vec<Invoice>) {
+    let leaving = account
+        .live
+        .as_ref()
+        .filter(|live| !plan.status.is_live() || (live.plan.tier.is_paid() && !plan.tier.is_paid()));
     match (&account.live, ledger) {
-        (Some(live), Some(entry)) => put_down(&mut plan, live.last_renewal, entry),
-        (None, Some(entry)) => plan.sold = entry.licenses,
-        (_, None) => {}
-    }
-    let ended = account.live.as_ref().filter(|_| !plan.status.is_live());
-    let invoice = ended.and_then(|live| bill_owed(&mut plan, live.last_renewal));
-    (plan, invoice)
-}
-
-fn price(plan: &Plan, wish: &PlanWish) -> Result<Price, PlanError> {
-    match (&wish.price_per_license, &wish.fixed_price) {
-        (Set::To(Some(_)), Set::To(Some(_))) => Err(PlanError::TwoPrices),
-        (Set::To(Some(cents)), _) => Ok(Price::PerLicense(*cents)),
-        (_, Set::To(Some(cents))) => Ok(Price::Fixed(*cents)),
-        (Set::To(None), _) if plan.price.per_license().is_some() => Ok(Price::Free),
-        (_, Set::To(None)) if plan.price.fixed().is_some() => Ok(Price::Free),
-        _ => Ok(plan.price),
-    }
-}
-
-fn licenses(
-    now: Timestamp,
-    account: &Account,
-    customer: &Customer,
-    plan: &Plan,
-    wish: &PlanWish,
-) -> Result<Option<LedgerEntry>, PlanError> {
-    let least = customer.licenses_min(plan.tier);
-    let last = account.live.as_ref().map(|live| &live.last);
-    let people = match account.people {
-        Counted::People(people) => people.billed(),
-        Counted::Missing => 0,
-    };
-    let licenses = wish.licenses.or_else(|| last.map(|last| last.licenses)).unwrap_or_else(|| people.max(least));
-    let next = wish
-        .licenses_at_next_renewal
-        .or(wish.licenses)
-        .or_else(|| last.map(|last| last.licenses_at_next_renewal))
-        .unwrap_or(licenses);
-    let is_said = wish.licenses.is_some() || wish.licenses_at_next_renewal.is_some();
-    if is_said && (licenses < least || next < least) {
-        return Err(PlanError::TooFewLicenses { least });
-    }
-    let is_renewal = last.is_none();
-    let event_time = account.live.as_ref().map_or(now, |live| entry_time(plan, live.last_renewal, now));
-    let entry = LedgerEntry { is_renewal, event_time, licenses, licenses_at_next_renewal: next };
-    Ok((is_renewal || is_said).then_some(entry))
-}
-
-fn note_customer(entries: &mut Vec<Entry>, scope: &Scope, before: &Customer, after: &Customer) {
-    for ((name, old), (_, new)) in before.properties().into_iter().zip(after.properties()) {
-        if old == new {
-            continue;
+        (_, Some(entry)) if entry.is_renewal => plan.sold = entry.licenses,
+        (Some(live), Some(entry)) if plan.tier.is_paid() || leaving.is_none() => {
+            put_down(&mut plan, live.last_renewal, entry);
         }
-        let (event, change) = match name {
-            "sponsorship_pending" => (Event::SponsorshipPendingChanged, Change::Value { old, new }),
-            "monthly_discounted_price" | "annual_discounted_price" | "flat_discount" | "flat_discounted_months" => {
-                (Event::DiscountChanged, Change::Property { name, old, new })
-            }
-            _ => (Event::CustomerChanged, Change::Property { name, old, new }),
-        };
-        entries.push(Entry { scope: scope.clone(), event, change });
+        _ => {}
     }
-}
-
-fn note_plan(entries: &mut Vec<Entry>, account: &Account, plan: &Plan, ledger: Option<&LedgerEntry>) {
-    let scope = &account.scope;
-    let Some(live) = &account.live else {
-        for (name, new) in plan.properties() {
-            if name == "tier" {
-                let change = Change::Property { name, old: Note::Nothing, new };
-                entries.push(Entry { scope: scope.clone(), event: Event::PlanCreated, change });
-            }
-        }
-        return;
-    };
-    for ((name, old), (_, new)) in live.plan.properties().into_iter().zip(plan.properties()) {
-        if old == new {
-            continue;
-        }
-        let event = match (name, plan.billing_schedule) {
-            ("billing_schedule", Schedule::Annual) => Event::SwitchedToAnnual,
-            ("billing_schedule", Schedule::Monthly) => Event::SwitchedToMonthly,
-            ("charge_automatically", _) => Event::BillingModalityChanged,
-            _ => Event::PlanChanged,
-        };
-        entries.push(Entry { scope: scope.clone(), event, change: Change::Property { name, old, new } });
-    }
-    let Some(ledger) = ledger else { return };
-    for (name, old, new) in [
-        ("licenses", live.last.licenses, ledger.licenses),
-        ("licenses_at_next_renewal", live.last.licenses_at_next_renewal, ledger.licenses_at_next_renewal),
-    ] {
-        if old != new {
-            let change = Change::Property { name, old: Note::from(old), new: Note::from(new) };
-            entries.push(Entry { scope: scope.clone(), event: Event::PlanChanged, change });
-        }
-    }
+    let Some(live) = leaving else { return (plan, Vec::new()) };
+    let live = LivePlan { plan: Plan { sold: plan.sold, owed: plan.owed, ..live.plan.clone() }, ..live.clone() };
+    let mut book = Book::open(&live, Terms::of(customer, &live.plan));
+    book.settle();
+    customer.flat_discounted_months = customer.flat_discounted_months.saturating_sub(book.months_spent);
+    (plan.owed, plan.invoicing_status) = (Owed::default(), Invoicing::Done);
+    (plan, book.invoices)
 }

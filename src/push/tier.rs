@@ -185,6 +185,12 @@ impl Status {
         self.number() < 10
     }
 
+    /// Whether nothing is paid for yet.
+    #[must_use]
+    pub const fn is_trial(self) -> bool {
+        matches!(self, Self::FreeTrial | Self::DowngradeAtTrialEnd)
+    }
+
     /// Whether it is known that the plan ends.
     #[must_use]
     pub const fn is_ending(self) -> bool {

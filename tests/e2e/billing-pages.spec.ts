@@ -293,7 +293,7 @@ describe('who has signed in', () => {
   const cases: [string, object | undefined, Fields, string][] = [
     ['no plan sees the plans', undefined, {}, 'plans'],
     ['the complimentary plan sees the plans', { plan_type: 101, plan: { tier: 101, status: 1 } }, {}, 'plans'],
-    ['an upgrade to come sees the billing', { plan_type: 101, plan: { tier: 101, status: 8 } }, {}, 'billing'],
+    ['an upgrade to come sees the billing', { plan_type: 101, plan: { tier: 101, status: 8 }, customer: { required_plan_tier: 103 } }, {}, 'billing'],
     ['a community plan sees the sponsorship', { plan_type: 102, plan: { tier: 102, status: 1 } }, {}, 'sponsorship'],
     ['the basic plan sees the billing', { plan_type: 103, plan: { tier: 103, status: 1 } }, {}, 'billing'],
     ['the business plan sees the billing', { plan_type: 104, plan: { tier: 104, status: 1 } }, {}, 'billing'],

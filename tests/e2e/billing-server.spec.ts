@@ -326,7 +326,7 @@ describe("a server's plan", () => {
 
   for (const [what, theirs, ours] of [
     ['another live plan', { plan_type: 103, plan: { tier: 103, status: 1 } }, PAID],
-    ['a past and the server a tier to come', { plan_type: 100, plan: { tier: 103, status: 11 } }, { plan_type: 101, plan: { tier: 101, status: 8 } }],
+    ['a past and the server a tier to come', { plan_type: 100, plan: { tier: 103, status: 11 } }, { plan_type: 101, plan: { tier: 101, status: 8 }, customer: { required_plan_tier: 103 } }],
   ] as const) {
     test(`does not move to an organization that has ${what}`, async () => {
       const realm = newRealm();

@@ -61,7 +61,7 @@ pub(super) const TABLE: &[Route] = &[
             Method::Delete,
             "/v1/push/servers/{uuid}",
             Op::OperatorServerRemove,
-            "Removes what is personal of a server; the audit stays.",
+            "Ends all plans of a server and removes what is personal of it; audit and invoices stay.",
         )
     },
     Route {
@@ -103,7 +103,12 @@ pub(super) const TABLE: &[Route] = &[
     Route {
         request: Some("OperatorPlan"),
         answers: &does("OperatorPlanChanged"),
-        ..write(Method::Put, "/v1/push/servers/{uuid}/plan", Op::OperatorServerPlan, "Changes a server's plan.")
+        ..write(
+            Method::Put,
+            "/v1/push/servers/{uuid}/plan",
+            Op::OperatorServerPlan,
+            "Changes a server's plan; price, licenses and dates that are not given follow tier and schedule.",
+        )
     },
     Route {
         query: PAGES,
@@ -174,7 +179,12 @@ pub(super) const TABLE: &[Route] = &[
     Route {
         request: Some("OperatorPlan"),
         answers: &does("OperatorPlanChanged"),
-        ..write(Method::Put, "/v1/push/realms/{uuid}/plan", Op::OperatorRealmPlan, "Changes an organization's plan.")
+        ..write(
+            Method::Put,
+            "/v1/push/realms/{uuid}/plan",
+            Op::OperatorRealmPlan,
+            "Changes an organization's plan; price, licenses and dates that are not given follow tier and schedule.",
+        )
     },
     Route {
         answers: &does("OperatorRealmSwitched"),

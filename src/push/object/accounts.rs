@@ -10,8 +10,9 @@ use crate::push::audit::{Actor, Entry, Event, Scope};
 use crate::push::book::{Book, Terms};
 use crate::push::headcount::{FRESH_MS, Newest, counted, of_server};
 use crate::push::operate::OperationError;
-use crate::push::plan::{Account, AccountPlan, Customer, LivePlan, PlanChange, decide_change};
+use crate::push::plan::{Account, AccountPlan, Customer, LivePlan, PlanChange, PlanWish, decide_change};
 use crate::push::plan_move::{Irreconcilable, MoveFacts, MovePlan, decide_move};
+use crate::push::plan_note::{note_customer, note_plan, note_type};
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::store::{plans, realms, uploads};
 use crate::push::tier::{PlanType, Status};
@@ -62,6 +63,41 @@ pub(super) fn change(
     Ok(())
 }
 
+/// Ends a live plan now, with what is owed as its last invoice.
+///
+/// Errors: as of [`change`].
+pub(super) fn end(
+    sql: &dyn Sql,
+    now: Timestamp,
+    key: &str,
+    actor: &Actor,
+    batch: &mut Vec<Statement>,
+) -> Result<(), Halt> {
+    let plan = PlanWish { status: Some(Status::Ended), ..PlanWish::default() };
+    let end = PlanChange { plan: Some(plan), ..PlanChange::default() };
+    match scope_of(sql, key)? {
+        Some(scope) => change(sql, now, scope, &end, actor, batch),
+        None => Ok(()),
+    }
+}
+
+/// Takes from an account without a plan what an operator has let it use.
+pub(super) fn reset(
+    sql: &dyn Sql,
+    now: Timestamp,
+    key: &str,
+    actor: &Actor,
+    batch: &mut Vec<Statement>,
+) -> Result<(), Fault> {
+    let old = plan_type(sql, key)?;
+    let Some(scope) = scope_of(sql, key)?.filter(|_| old != PlanType::SelfManaged) else { return Ok(()) };
+    let mut entries = Vec::new();
+    note_type(&mut entries, &scope, old, PlanType::SelfManaged);
+    batch.extend(entries.iter().map(|entry| note(entry, actor, now)));
+    batch.push(set_plan_type(&scope, PlanType::SelfManaged, now));
+    Ok(())
+}
+
 /// What was decided, as statements.
 pub(super) fn write(account: &Account, plan: &AccountPlan, actor: &Actor, now: Timestamp, batch: &mut Vec<Statement>) {
     let key = plans::key(&account.scope);
@@ -78,8 +114,9 @@ pub(super) fn write(account: &Account, plan: &AccountPlan, actor: &Actor, now: T
         (None, Some(entry)) => batch.push(plans::add_first_entry(key, entry)),
         (_, None) => {}
     }
-    if let (Some(live), Some(invoice)) = (&account.live, &plan.invoice) {
-        batch.push(plans::add_invoice(key, live.plan_id, live.plan.tier, invoice, now));
+    if let Some(live) = &account.live {
+        let invoice = |invoice| plans::add_invoice(key, live.plan_id, live.plan.tier, invoice, now);
+        batch.extend(plan.invoices.iter().map(invoice));
     }
     if let Some(plan_type) = plan.plan_type {
         batch.push(set_plan_type(&account.scope, plan_type, now));
@@ -121,24 +158,29 @@ pub(super) fn close(
     let Some(scope) = scope_of(sql, key)?.filter(|_| is_new) else { return Ok(false) };
     batch.push(plans::update_plan(live.plan_id, &book.plan));
     batch.extend(book.entries.iter().map(|entry| plans::add_entry(live.plan_id, entry)));
-    let invoice = |invoice| plans::add_invoice(key, live.plan_id, book.plan.tier, invoice, now);
-    batch.extend(book.invoices.iter().map(invoice));
+    for (tier, invoice) in book.sold_as(live.plan.tier) {
+        batch.push(plans::add_invoice(key, live.plan_id, tier, invoice, now));
+    }
+    let mut entries = Vec::new();
     if book.months_spent > 0 {
+        let before = plans::load_customer(sql, key)?.unwrap_or_default();
+        let flat_discounted_months = before.flat_discounted_months.saturating_sub(book.months_spent);
+        let after = Customer { flat_discounted_months, ..before.clone() };
+        note_customer(&mut entries, &scope, &before, &after);
         batch.push(plans::spend_months(key, book.months_spent));
     }
-    if live.plan.status != book.plan.status {
-        let (old, new) = (live.plan.status.number(), book.plan.status.number());
-        batch.push(note(&Entry::changed(scope.clone(), Event::PlanChanged, old, new), &Actor::Clock, now));
+    note_plan(&mut entries, &scope, &live.plan, &book.plan);
+    let type_before = plan_type(sql, key)?;
+    let type_after = match book.plan.status {
+        Status::Ended => PlanType::SelfManaged,
+        _ if book.plan.tier != live.plan.tier => book.plan.tier.plan_type(),
+        _ => type_before,
+    };
+    note_type(&mut entries, &scope, type_before, type_after);
+    if type_before != type_after {
+        batch.push(set_plan_type(&scope, type_after, now));
     }
-    if book.plan.status == Status::Ended {
-        let old = plan_type(sql, key)?;
-        if old != PlanType::SelfManaged {
-            let entry =
-                Entry::changed(scope.clone(), Event::PlanTypeChanged, old.number(), PlanType::SelfManaged.number());
-            batch.push(note(&entry, &Actor::Clock, now));
-            batch.push(set_plan_type(&scope, PlanType::SelfManaged, now));
-        }
-    }
+    batch.extend(entries.iter().map(|entry| note(entry, &Actor::Clock, now)));
     Ok(true)
 }
 
@@ -204,6 +246,9 @@ pub(super) fn move_plan(
     let (Some(theirs), Some(mut live)) = (facts.server_customer, plans::load_live(sql, "")?) else {
         return Ok(Ok(None));
     };
+    let number = realms::load(sql, realm.as_str())?.and_then(|row| row.number);
+    let scope = Scope::Realm { uuid: realm.clone(), number };
+    let mut entries = vec![Entry::plain(scope.clone(), Event::PlanMoved)];
     let customer = match plan {
         MovePlan::Nothing => return Ok(Ok(None)),
         MovePlan::Customer => {
@@ -211,20 +256,23 @@ pub(super) fn move_plan(
             theirs
         }
         MovePlan::Plan => {
-            let own = facts.realm_customer.unwrap_or_default();
-            let own = Customer { payment_reference: theirs.payment_reference.clone(), ..own };
+            let before = facts.realm_customer.unwrap_or_default();
+            let own = Customer { payment_reference: theirs.payment_reference.clone(), ..before.clone() };
+            let left = Customer { payment_reference: None, ..theirs.clone() };
+            note_customer(&mut entries, &scope, &before, &own);
+            note_customer(&mut entries, &Scope::Server, &theirs, &left);
             batch.push(plans::put_customer(realm.as_str(), &own));
             batch.push(plans::move_plan("", realm.as_str()));
-            batch.push(plans::put_customer("", &Customer { payment_reference: None, ..theirs }));
+            batch.push(plans::put_customer("", &left));
             own
         }
     };
     let plan_type = realms::load_server_plan_type(sql)?;
+    note_type(&mut entries, &scope, self::plan_type(sql, realm.as_str())?, plan_type);
+    note_type(&mut entries, &Scope::Server, plan_type, PlanType::SelfManaged);
     batch.push(realms::set_plan_type(realm, plan_type, now));
     batch.push(realms::set_server_plan_type(PlanType::SelfManaged, now));
-    let number = realms::load(sql, realm.as_str())?.and_then(|row| row.number);
-    let scope = Scope::Realm { uuid: realm.clone(), number };
-    batch.push(note(&Entry::plain(scope, Event::PlanMoved), &Actor::Server, now));
+    batch.extend(entries.iter().map(|entry| note(entry, &Actor::Server, now)));
     refresh(sql, now, &customer, number, &mut live, batch)?;
     Ok(Ok(Some(Moved { plan_type, customer, live })))
 }

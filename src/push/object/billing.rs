@@ -36,6 +36,9 @@ impl RemoteServer {
         if operations::is_seen(turn.sql, &message.event)? {
             return Ok(done);
         }
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
         let scope = match &message.realm {
             None => Scope::Server,
             Some(uuid) => {

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
+use super::shown::billing_value;
 use super::{RemoteServer, UnderWay, accounts};
 use crate::kernel::errand::{Errand, Fetch, Outcome};
 use crate::kernel::fault::Fault;
@@ -15,12 +16,13 @@ use crate::push::count::KEPT_MS;
 use crate::push::queue::DutyAct;
 use crate::push::registration::State;
 use crate::push::retention::Limits;
+use crate::push::store::operations::BillingEvent;
 use crate::push::store::sweep::{self, Again};
 use crate::push::store::{self, operations, plans, realms, uploads};
 use crate::push::uuid::Uuid;
 use crate::push::webhook::{self, ANSWER_MS, SIGNATURE_HEADER, TOLD_FOR_MS};
 use crate::push::wire::index::{CHANGES_MAX, RealmWords, Summary};
-use crate::push::wire::operator::{plan_of, raw, seconds};
+use crate::push::wire::operator::{raw, seconds};
 use crate::push::wire::service::{self, NameKind};
 
 /// The object of the operators' index.
@@ -97,18 +99,19 @@ impl RemoteServer {
 
     /// Keeps that the payment system must be told where an organization has gone: messages about it go there from now on.
     pub(super) fn tell_of_move(&self, turn: &Turn<'_>, realm: &Uuid, to: &str, batch: &mut Vec<Statement>) {
-        let body = json!({ "type": "realm.moved", "realm": realm.as_str(), "to": to });
-        self.keep_event(turn, &body, batch);
+        let event = json!({ "type": "realm.moved", "realm": realm.as_str(), "to": to });
+        self.keep_event(turn, &event, realm.as_str(), batch);
     }
 
     fn tell_payment(&self, turn: &Turn<'_>, kind: &str, realm: Option<&str>, batch: &mut Vec<Statement>) {
-        self.keep_event(turn, &json!({ "type": kind, "realm": realm }), batch);
+        self.keep_event(turn, &json!({ "type": kind, "realm": realm }), realm.unwrap_or_default(), batch);
     }
 
-    fn keep_event(&self, turn: &Turn<'_>, body: &Value, batch: &mut Vec<Statement>) {
+    /// What is told is how the account of `key` is after the statements that are in `batch` by now.
+    fn keep_event(&self, turn: &Turn<'_>, event: &Value, key: &str, batch: &mut Vec<Statement>) {
         let push = &self.settings.push;
         if push.billing_webhook_url.is_some() && push.billing_key.is_some() {
-            batch.extend(operations::put_event(body.to_string(), turn.now));
+            batch.extend(operations::put_event(event.to_string(), key, turn.now));
         }
     }
 
@@ -220,23 +223,7 @@ impl RemoteServer {
                 continue;
             }
             let Some(server) = self.server.as_ref().map(|server| server.uuid.to_string()) else { continue };
-            let kept = raw(&event.body);
-            let realm = kept.get("realm").and_then(Value::as_str).unwrap_or_default();
-            let billing =
-                plan_of(plans::load_customer(turn.sql, realm)?.as_ref(), plans::load_live(turn.sql, realm)?.as_ref());
-            let mut body = json!({
-                "id": format!("{server}:{}", event.event_id),
-                "type": kept.get("type"),
-                "created": seconds(event.created_at),
-                "server": server,
-                "realm": kept.get("realm"),
-                "plan_type": accounts::plan_type(turn.sql, realm)?.number(),
-                "billing": billing,
-            });
-            if let (Some(to), Some(members)) = (kept.get("to"), body.as_object_mut()) {
-                members.insert(String::from("to"), to.clone());
-            }
-            let body = body.to_string().into_bytes();
+            let body = words(turn.sql, &server, &event)?.to_string().into_bytes();
             let headers = vec![
                 (Cow::Borrowed("Content-Type"), String::from("application/json")),
                 (Cow::Borrowed(SIGNATURE_HEADER), webhook::sign(&key, &body, now)),
@@ -273,4 +260,29 @@ impl RemoteServer {
         }
         Ok(())
     }
+}
+
+/// What the payment system is told of an event: the same however often it is told.
+fn words(sql: &dyn Sql, server: &str, event: &BillingEvent) -> Result<Value, Fault> {
+    let kept = raw(&event.body);
+    // Events that were kept before this was are told as things are when they are told.
+    let told = kept.get("event").unwrap_or(&kept);
+    let realm = told.get("realm").and_then(Value::as_str).unwrap_or_default();
+    let (plan_type, billing) = match (kept.get("plan_type"), kept.get("billing")) {
+        (Some(plan_type), Some(billing)) => (plan_type.clone(), billing.clone()),
+        _ => (Value::from(accounts::plan_type(sql, realm)?.number()), billing_value(sql, realm)?),
+    };
+    let mut body = json!({
+        "id": format!("{server}:{}", event.event_id),
+        "type": told.get("type"),
+        "created": seconds(event.created_at),
+        "server": server,
+        "realm": told.get("realm"),
+        "plan_type": plan_type,
+        "billing": billing,
+    });
+    if let (Some(to), Some(members)) = (told.get("to"), body.as_object_mut()) {
+        members.insert(String::from("to"), to.clone());
+    }
+    Ok(body)
 }

@@ -112,13 +112,13 @@ impl RemoteServer {
         server: &Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wish::parse_reason(&call.body)?;
         let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default())
             .ok_or(Refusal::NotConfigured { setting: "BILLING_HOST" })?;
         let made = billing::deactivation_link(
@@ -142,10 +142,10 @@ impl RemoteServer {
         mut server: Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wish::parse_reason(&call.body)?;
         server.state = State::Deactivated;
         let mut batch = vec![store::server::put(&server, turn.now)];
         batch.push(note(&because(Event::Deactivated, reason), actor, turn.now));
@@ -165,13 +165,13 @@ impl RemoteServer {
         actor: &Actor,
         learned: &Learned,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
         if server.state == State::Active {
             return Err(OperationError::AlreadyActive.into());
         }
-        let reason = wish::parse_reason(&call.body)?;
         let hostname = server.hostname.to_lowercase();
         if !learned.claim(&Name { kind: NameKind::Hostname, name: hostname.clone() })? {
             return Err(Refusal::HostnameTaken { hostname: server.hostname }.into());
@@ -221,6 +221,7 @@ impl RemoteServer {
         closed: Closed,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
@@ -230,7 +231,7 @@ impl RemoteServer {
             (false, Closed::Yes) => Event::Deactivated,
             (true, Closed::No) => Event::Reactivated,
         };
-        let change = wish::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
+        let change = reason.map_or(Change::Plain, Change::Reason);
         let scope = Scope::Realm { uuid: row.uuid.clone(), number: row.number };
         let entry = Entry { scope, event, change };
         let batch = vec![relocation::set_closed(&row.uuid, closed, turn.now), note(&entry, actor, turn.now)];
@@ -255,6 +256,9 @@ impl RemoteServer {
 
     fn change_plan(&mut self, turn: &mut Turn<'_>, call: &Call, scope: Scope, actor: &Actor) -> Result<Reply, Halt> {
         let change = wish::parse_change(&call.body)?;
+        if operations::load_removed(turn.sql)?.is_some() {
+            return Err(OperationError::Removed.into());
+        }
         let key = plans::key(&scope).to_owned();
         let mut batch = Vec::new();
         accounts::change(turn.sql, turn.now, scope, &change, actor, &mut batch)?;
@@ -268,7 +272,8 @@ impl RemoteServer {
         Ok(wire::answer(&body))
     }
 
-    /// What the law asks to be removed goes: at once what opens doors and names people, the rest by the alarm.
+    /// What the law asks to be removed goes: at once what opens doors and names people, the rest by the alarm. Plans of the
+    /// server and its organizations end with it, and what is owed is invoiced a last time.
     fn remove(
         &mut self,
         turn: &mut Turn<'_>,
@@ -276,16 +281,26 @@ impl RemoteServer {
         mut server: Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
-        let reason = wish::parse_reason(&call.body)?;
         let now = turn.now;
         let hostname = (server.state == State::Active).then(|| server.hostname.to_lowercase());
         server.state = State::Deactivated;
         server.keys = Keys { current: KeyHash([0; 32]), old: None };
         (server.hostname, server.email) = (String::new(), String::new());
-        let mut batch = vec![store::server::put(&server, now), operations::set_removed(now)];
+        let mut batch = Vec::new();
+        let live = plans::load_all_live(turn.sql)?;
+        if !live.iter().any(|(key, _)| key.is_empty()) {
+            accounts::reset(turn.sql, now, "", actor, &mut batch)?;
+        }
+        // First, so that the payment system hears by which name it knows them.
+        for (key, _) in live {
+            accounts::end(turn.sql, now, &key, actor, &mut batch)?;
+            self.tell_of_plan(turn, &key, &mut batch);
+        }
+        batch.extend([store::server::put(&server, now), operations::set_removed(now)]);
         batch.push(note(&because(Event::Scrubbed, reason), actor, now));
         batch.extend(operations::remove_rest());
         batch.extend(crate::billing::purge());

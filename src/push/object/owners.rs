@@ -210,6 +210,7 @@ impl Books for ServerBooks<'_> {
         let mut statements = Vec::new();
         let moved = accounts::move_plan(sql, now, realm, &mut statements)?;
         let Some(moved) = moved.map_err(|_| BooksStop::Irreconcilable)? else { return Ok(Adopted::Nothing) };
+        self.mark(Mark::Plan(String::new()));
         self.mark(Mark::Plan(realm.to_string()));
         // Only who may sign in comes so far.
         let account = customer::Account {
@@ -272,7 +273,8 @@ impl RemoteServer {
         let books = ServerBooks { server: self.server.as_ref(), marks: RefCell::default() };
         match self.desk.call(turn, &books, call, known)? {
             Step::Done(reply, work) => {
-                let marks = books.marks.into_inner();
+                // Whatever was refused after all leaves no work, and nobody need hear of it.
+                let marks = if work.statements.is_empty() { Vec::new() } else { books.marks.into_inner() };
                 self.enter(turn, work, marks)?;
                 Ok(Done::Reply(reply))
             }

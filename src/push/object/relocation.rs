@@ -13,14 +13,14 @@ use crate::kernel::sql::{Sql, Statement};
 use crate::kernel::time::Timestamp;
 use crate::push::audit::{Actor, Change, Entry, Event, Note, Scope};
 use crate::push::operate::OperationError;
-use crate::push::plan::{Customer, PlanChange, PlanWish};
+use crate::push::plan::Customer;
 use crate::push::realm_sync::REALMS_PER_SERVER_MAX;
 use crate::push::registration::State;
 use crate::push::relocation::{Arrival, Departure, Effect, Heard, Held, decide_arrival, decide_departure};
 use crate::push::store::realms::{ProfileText, RealmRow};
 use crate::push::store::relocation::{self as kept, Closed};
 use crate::push::store::{self, operations, plans, realms, uploads};
-use crate::push::tier::{PlanType, Status};
+use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
 use crate::push::wire::relocation::{Agreement, Bundle, Farewell, FarewellMode, People};
 use crate::push::wire::service::{self, Granted};
@@ -128,9 +128,7 @@ impl RemoteServer {
         match (plans::load_live(turn.sql, &farewell.realm)?, farewell.mode) {
             (Some(_), FarewellMode::Leave) => return Err(OperationError::LivePlan.into()),
             (Some(_), FarewellMode::Undo) => {
-                let plan = PlanWish { status: Some(Status::Ended), ..PlanWish::default() };
-                let end = PlanChange { plan: Some(plan), ..PlanChange::default() };
-                accounts::change(turn.sql, now, scope.clone(), &end, &Actor::Clock, &mut batch)?;
+                accounts::end(turn.sql, now, &farewell.realm, &Actor::Clock, &mut batch)?;
                 self.tell_of_plan(turn, &farewell.realm, &mut batch);
             }
             (None, _) => {}

@@ -7,7 +7,7 @@ use crate::push::webhook::WAITING_MAX;
 
 const REMOVED: &str = "SELECT removed_at FROM server WHERE id = 1";
 const SET_REMOVED: &str = "UPDATE server SET removed_at = ?1, contact_email = '', hostname = '', key_hash = zeroblob(32), \
-    old_key_hash = NULL, old_key_until = NULL, last_version = NULL, last_merge_base = NULL, last_feature_level = NULL \
+    old_key_hash = NULL, old_key_until = NULL, last_version = NULL, last_merge_base = NULL, last_feature_level = NULL, last_audit_update = NULL \
     WHERE id = 1";
 const LAST_UPDATED: &str = "SELECT last_updated, org_type FROM server WHERE id = 1";
 
@@ -15,7 +15,33 @@ const TOKENS: &str = "SELECT d.device_id, d.kind, hex(d.token_hash), d.ios_app_i
     d.registered_at FROM device d LEFT JOIN realm r ON r.realm_id = d.realm_id WHERE d.device_id > ?1 \
     ORDER BY d.device_id LIMIT ?2";
 
-const PUT_EVENT: &str = "INSERT INTO billing_event (body, created_at, due_at, attempts) VALUES (?1, ?2, ?2, 0)";
+// What is told is as it is now, after the statements before this one, whenever it is told and however often. Its shape is that
+// of `wire::operator::plan_of`. Less than 2 KiB: its texts are bounded, and the rest are numbers.
+const PUT_EVENT: &str = "INSERT INTO billing_event (body, created_at, due_at, attempts) SELECT json_object( \
+    'event', json(?1), \
+    'plan_type', CASE WHEN ?2 = '' THEN (SELECT plan_type FROM server WHERE id = 1) \
+    ELSE coalesce((SELECT plan_type FROM realm WHERE uuid = ?2), 100) END, \
+    'billing', json_object('customer', json((SELECT json_object( \
+    'payment_reference', payment_reference, \
+    'sponsorship_pending', json(CASE sponsorship_pending WHEN 1 THEN 'true' ELSE 'false' END), \
+    'monthly_discounted_price', monthly_discounted_price, 'annual_discounted_price', annual_discounted_price, \
+    'minimum_licenses', minimum_licenses, 'required_plan_tier', required_plan_tier, \
+    'exempt_from_license_number_check', \
+    json(CASE exempt_from_license_number_check WHEN 1 THEN 'true' ELSE 'false' END), \
+    'flat_discount', flat_discount, 'flat_discounted_months', flat_discounted_months) \
+    FROM customer WHERE realm_uuid = ?2)), 'plan', json((SELECT json_object( \
+    'tier', p.tier, 'status', p.status, \
+    'automanage_licenses', json(CASE p.automanage_licenses WHEN 1 THEN 'true' ELSE 'false' END), \
+    'charge_automatically', json(CASE p.charge_automatically WHEN 1 THEN 'true' ELSE 'false' END), \
+    'price_per_license', p.price_per_license, 'fixed_price', p.fixed_price, 'discount', p.discount, \
+    'billing_cycle_anchor', p.billing_cycle_anchor / 1000, 'billing_schedule', p.billing_schedule, \
+    'next_invoice_date', p.next_invoice_date / 1000, 'end_date', p.end_date / 1000, \
+    'licenses', (SELECT licenses FROM license_ledger WHERE plan_id = p.plan_id ORDER BY ledger_id DESC LIMIT 1), \
+    'licenses_not_invoiced', p.owed_licenses, 'amount_not_invoiced', p.owed_amount, \
+    'licenses_at_next_renewal', (SELECT licenses_at_next_renewal FROM license_ledger WHERE plan_id = p.plan_id \
+    ORDER BY ledger_id DESC LIMIT 1)) \
+    FROM plan p JOIN customer c ON c.customer_id = p.customer_id WHERE c.realm_uuid = ?2 AND p.status < 10)))), \
+    ?3, ?3, 0";
 const TRIM_EVENTS: &str = "DELETE FROM billing_event WHERE event_id <= (SELECT max(event_id) FROM billing_event) - ?1";
 const DUE_EVENTS: &str = "SELECT event_id, body, created_at, attempts FROM billing_event WHERE due_at <= ?1 \
     ORDER BY due_at, event_id LIMIT ?2";
@@ -115,9 +141,13 @@ pub(in crate::push) fn load_tokens(sql: &dyn Sql, after: i64, limit: u64) -> Res
     sql.read(Statement::new(TOKENS, vec![after.into(), limit.into()]))?.iter().map(parse).collect()
 }
 
-/// Keeps an event for the payment system. The oldest give way when it does not listen.
-pub(in crate::push) fn put_event(body: String, now: Timestamp) -> [Statement; 2] {
-    [Statement::new(PUT_EVENT, vec![body.into(), now.into()]), Statement::new(TRIM_EVENTS, vec![WAITING_MAX.into()])]
+/// Keeps an event for the payment system, with the account of a key as the statements before leave it. The oldest give way
+/// when it does not listen.
+pub(in crate::push) fn put_event(event: String, key: &str, now: Timestamp) -> [Statement; 2] {
+    [
+        Statement::new(PUT_EVENT, vec![event.into(), key.into(), now.into()]),
+        Statement::new(TRIM_EVENTS, vec![WAITING_MAX.into()]),
+    ]
 }
 
 fn event(row: &Row) -> Result<BillingEvent, Fault> {

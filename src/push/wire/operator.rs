@@ -56,6 +56,9 @@ const fn code(error: &OperationError) -> ErrorCode {
             | PlanError::NotLive
             | PlanError::TwoPrices
             | PlanError::NoPrice
+            | PlanError::NoNextTier
+            | PlanError::Discount
+            | PlanError::NoLicenses
             | PlanError::OneThing,
         ) => ErrorCode::InvalidRequest,
         OperationError::Query(_) => ErrorCode::InvalidQuery,

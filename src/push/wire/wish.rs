@@ -5,6 +5,7 @@ use crate::kernel::secret::Secret;
 use crate::kernel::time::Timestamp;
 use crate::push::operate::OperationError;
 use crate::push::plan::{CustomerWish, PlanChange, PlanWish};
+use crate::push::price::AMOUNT_MAX;
 use crate::push::role::{Role, TOKEN_MS, TOKEN_MS_MAX, token_name};
 use crate::push::tier::{PlanType, Schedule, Status, Tier};
 use crate::push::uuid::Uuid;
@@ -14,9 +15,6 @@ pub const WORDS_CHARS_MAX: usize = 500;
 
 /// The longest text about a customer or a plan. Units: characters.
 const TEXT_CHARS_MAX: usize = 255;
-
-/// Money and licenses that are taken. Their product stays below 2^53.
-const AMOUNT_MAX: u64 = 90_000_000;
 
 /// The end of the year 9999. Units: Unix seconds.
 const SECONDS_MAX: u64 = 253_402_300_799;
