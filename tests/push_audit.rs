@@ -44,6 +44,7 @@ fn world() -> World {
         ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
         ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
         ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
     ]);
     for server in SERVERS {
         world.register(server);
