@@ -18,6 +18,8 @@ use waystation::kernel::errand::{Errand, Failure, Fetched, Outcome};
 use waystation::kernel::object::{Answer, Call, Object as _, Principal};
 use waystation::kernel::operation::{Class, Operation as O};
 use waystation::kernel::reply::Reply;
+use waystation::kernel::secret::Secret;
+use waystation::kernel::signed::is_genuine;
 
 /// Asks for one letter from a network; the status.
 fn ask(scene: &mut Scene, network: &'static str) -> u16 {
@@ -107,9 +109,10 @@ fn a_letter_is_signed_and_carries_the_link_and_the_host_only() {
     let header = |name: &str| fetch.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     assert_eq!((fetch.method, fetch.url.as_str()), ("POST", "https://mail.example/send"));
     assert_eq!(header("Content-Type"), Some("application/json"));
-    assert_eq!(header("X-Waystation-Timestamp"), Some("1800000000"));
-    let signature = header("X-Waystation-Signature").unwrap();
-    assert!(signature.starts_with("sha256=") && signature.len() == 7 + 64);
+    let secret = Secret::new(String::from("hush"));
+    assert!(is_genuine(&secret, header("Waystation-Signature"), &fetch.body, scene.stage.now));
+    assert!(!is_genuine(&secret, header("Waystation-Signature"), b"another letter", scene.stage.now));
+    assert_eq!(fetch.headers.len(), 2, "one scheme, and nothing of another");
     let letter: serde_json::Value = serde_json::from_slice(&fetch.body).unwrap();
     assert_eq!(
         (letter["to"].as_str(), letter["written_at"].as_u64()),
@@ -215,12 +218,12 @@ fn without_a_mail_service_nobody_is_promised_a_letter() {
 
 #[test]
 fn developers_read_their_letters_and_only_the_last_twenty() {
-    let mut scene = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    let mut scene = Scene::with(&[SETTINGS[0], SETTINGS[3], ("DEV_MODE", "true")]);
     assert_eq!(ask(&mut scene, "203.0.113.1"), 200);
     let (ticket, errand) = scene.stage.take_errands().remove(0);
     let Errand::Call { class, name, call: keep } = errand else { panic!() };
     assert_eq!((class, name.as_str(), keep.principal), (Class::RemoteServer, "dev-mail", Principal::Service));
-    let mut desk = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    let mut desk = Scene::with(&[SETTINGS[0], SETTINGS[3], ("DEV_MODE", "true")]);
     let reply = desk.stage.call(&keep);
     scene.stage.tell(ticket, Outcome::Replied(reply));
     assert_eq!(scene.number("SELECT count(*) FROM billing_mail"), 0);
@@ -237,7 +240,7 @@ fn developers_read_their_letters_and_only_the_last_twenty() {
 #[test]
 fn letters_of_a_real_service_are_nobodys_to_read_or_plant() {
     let mut real = Scene::new();
-    let mut developers = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+    let mut developers = Scene::with(&[SETTINGS[0], SETTINGS[3], ("DEV_MODE", "true")]);
     for principal in [Principal::Anonymous, Principal::Operator, Principal::Service] {
         for operation in [O::BillingDevMail, O::BillingKeepMail] {
             let request = Call { principal, body: b"{}".to_vec(), ..call(operation) };
@@ -283,6 +286,57 @@ fn type_address(scene: &mut Scene, email: &str) -> [Reply; 2] {
     root.get(scene, O::BillingServerLogin, &[]);
     root.post(scene, O::BillingServerEnter, &[], &[("zulip_org_id", SERVER), ("zulip_org_key", KEY)]);
     [of_realm, root.post(scene, O::BillingServerMail, &[SERVER], &[("email", email)])]
+}
+
+/// The same, from a browser that claims to be at `base`.
+fn type_address_at(scene: &mut Scene, base: &str) -> [Reply; 2] {
+    let at = |network| Person { network, base: base.to_owned(), origin: None, ..Person::new() };
+    let (mut ada, mut root, token) = (at("203.0.113.8"), at("203.0.113.9"), Scene::new().token());
+    ada.get(scene, O::BillingRealmLogin, &[&token]);
+    let of_realm = ada.post(scene, O::BillingRealmMail, &[&token], &[("email", "ada@chat.example.org")]);
+    root.get(scene, O::BillingServerLogin, &[]);
+    root.post(scene, O::BillingServerEnter, &[], &[("zulip_org_id", SERVER), ("zulip_org_key", KEY)]);
+    [of_realm, root.post(scene, O::BillingServerMail, &[SERVER], &[("email", "ada@chat.example.org")])]
+}
+
+#[test]
+fn a_letter_leads_to_the_configured_host_whatever_host_was_asked() {
+    for base in ["https://evil.example", "http://127.0.0.1:8787", "https://push.example.org"] {
+        let mut scene = Scene::new();
+        assert_eq!(type_address_at(&mut scene, base).map(|reply| reply.status), [200, 200], "{base}");
+        let letters = scene.letters(200);
+        assert_eq!(letters.len(), 2);
+        for letter in letters {
+            let text = letter["text"].as_str().unwrap();
+            assert!(
+                text.contains("://push.example.org/") && !text.contains("evil") && !text.contains("8787"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_a_configured_host_no_letter_is_written() {
+    for base in ["https://evil.example", "https://push.example.org", "http://127.0.0.1:8787"] {
+        let mut scene = Scene::with(&SETTINGS[..3]);
+        for reply in type_address_at(&mut scene, base) {
+            assert!(reply.status == 503 && reply.body.contains("BILLING_HOST"), "{base}: {}", reply.body);
+        }
+        assert_eq!(scene.number("SELECT count(*) FROM billing_preregistration"), 0);
+        assert!(scene.letters(200).is_empty() && scene.resolved.is_empty());
+    }
+}
+
+#[test]
+fn developers_need_no_host_on_their_own_machine_and_only_there() {
+    let loopback = ["http://127.0.0.1:8787", "http://localhost:8787", "http://[::1]:8787"];
+    let others = ["https://evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://"];
+    let cases = loopback.map(|base| (base, 200)).into_iter().chain(others.map(|base| (base, 503)));
+    for (base, status) in cases {
+        let mut scene = Scene::with(&[SETTINGS[0], ("DEV_MODE", "true")]);
+        assert_eq!(type_address_at(&mut scene, base).map(|reply| reply.status), [status; 2], "{base}");
+    }
 }
 
 /// What a resolver says of a record.

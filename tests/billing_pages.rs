@@ -14,8 +14,9 @@ mod support;
 use billing_support::{HOUR_MS, OTHER, Person, REALM, SERVER, Scene, attribute};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use support::body;
+use waystation::kernel::object::Call;
 use waystation::kernel::operation::Operation as O;
-use waystation::kernel::reply::Media;
+use waystation::kernel::reply::{Media, Reply};
 
 const PAGES: [&str; 7] = ["plans", "billing", "upgrade", "sponsorship", "event_status", "invoices", "customer_portal"];
 
@@ -464,4 +465,75 @@ proptest! {
         prop_assert_eq!(shown(&text), plain.clone());
         prop_assert_eq!(shown(&hostile), plain);
     }
+}
+
+/// What a script sends: a JSON body, and the token in a header.
+fn script(scene: &mut Scene, ada: &Person, operation: O, json: &str, token: Option<&str>) -> Reply {
+    let request = Call {
+        body: json.as_bytes().to_vec(),
+        content_type: Some(String::from("application/json; charset=utf-8")),
+        authorization: token.map(str::to_owned),
+        ..ada.call(operation, &[REALM], &[])
+    };
+    scene.answer(&request)
+}
+
+#[test]
+fn scripts_may_send_json_and_the_token_in_a_header() {
+    let mut scene = Scene::new();
+    let mut ada = scene.owner_of(REALM);
+    scene.plan(REALM, 103, 1);
+    ada.get(&mut scene, O::BillingRealmPage, &[REALM, "billing"]);
+    let token = billing_support::attribute(&ada.page, "name=\"csrf\" value=\"").unwrap();
+    let dump = scene.stage.database.dump();
+    for (json, token, status) in [
+        (r#"{"licenses":20}"#, None, 403),
+        (r#"{"licenses":20}"#, Some("wrong"), 403),
+        (r#"{"licenses":20,"csrf":"wrong"}"#, Some(token.as_str()), 403),
+        (r#"{"licenses":"#, Some(&token), 400),
+        (r#"[20]"#, Some(&token), 400),
+        (r#"{"licenses":-1}"#, Some(&token), 400),
+        (r#"{"licenses":1.5}"#, Some(&token), 400),
+        (r#"{"licenses":[20]}"#, Some(&token), 400),
+        (r#"{"licenses":{"a":1}}"#, Some(&token), 400),
+        (r#"{"licenses":null}"#, Some(&token), 400),
+        (r#"{}"#, Some(&token), 400),
+    ] {
+        let reply = script(&mut scene, &ada, O::BillingRealmPlan, json, token);
+        assert_eq!((reply.status, body(&reply)["result"].as_str()), (status, Some("error")), "{json}: {}", reply.body);
+    }
+    assert_eq!(scene.stage.database.dump(), dump);
+    let wishes = [
+        (O::BillingRealmPlan, String::from(r#"{"licenses":20,"status":null}"#), Some(token.as_str())),
+        (O::BillingRealmPlan, format!(r#"{{"toggle_license_management":true,"csrf":"{token}"}}"#), None),
+        (
+            O::BillingRealmSponsorship,
+            String::from(
+                r#"{"organization_type":10,"description":"a club & more","expected_total_users":"20","paid_users_count":"0"}"#,
+            ),
+            Some(&token),
+        ),
+    ];
+    for (operation, json, token) in wishes {
+        let reply = script(&mut scene, &ada, operation, &json, token);
+        assert_eq!((reply.status, body(&reply)["result"].as_str()), (200, Some("success")), "{json}: {}", reply.body);
+    }
+    // The header serves forms of scripts too.
+    let form = Call { authorization: Some(token), ..ada.call(O::BillingRealmPlan, &[REALM], &[("licenses", "21")]) };
+    assert_eq!(scene.answer(&form).status, 200);
+}
+
+#[test]
+fn pages_take_forms_only() {
+    let mut scene = Scene::new();
+    let mut ada = scene.owner_of(REALM);
+    ada.get(&mut scene, O::BillingRealmPage, &[REALM, "billing"]);
+    let token = billing_support::attribute(&ada.page, "name=\"csrf\" value=\"").unwrap();
+    let request = Call {
+        params: vec![REALM.to_owned(), String::from("billing")],
+        body: format!(r#"{{"csrf":"{token}","licenses":20}}"#).into_bytes(),
+        content_type: Some(String::from("application/json")),
+        ..ada.call(O::BillingRealmAct, &[], &[])
+    };
+    assert_eq!(scene.answer(&request).status, 403);
 }

@@ -74,13 +74,25 @@ fn hand_overs_are_typed_strictly() {
 
 #[test]
 fn links_name_the_operators_host_where_one_is_set() {
-    let pairs: Vec<_> =
-        billing_support::SETTINGS.iter().copied().chain([("BILLING_HOST", "pay.example.org")]).collect();
+    let own = [("BILLING_HOST", "pay.example.org")];
+    let pairs: Vec<_> = own.into_iter().chain(billing_support::SETTINGS.iter().copied()).collect();
     let mut scene = Scene::with(&pairs);
     let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
     let realm = reported(REALM);
     let json = body(&scene.hand_off_with(&[("user", &user), ("realm", &realm)]));
     assert!(json["billing_access_url"].as_str().unwrap().starts_with("https://pay.example.org/remote-billing-login/"));
+}
+
+#[test]
+fn a_link_is_made_with_the_requests_host_only_while_no_letters_leave_the_service() {
+    let user = format!(r#"{{"uuid":"{ADA}","email":"a@b.org","full_name":"Ada"}}"#);
+    let realm = reported(REALM);
+    let fields = [("user", user.as_str()), ("realm", realm.as_str())];
+    let reply = Scene::with(&billing_support::SETTINGS[..3]).hand_off_with(&fields);
+    assert_eq!((reply.status, body(&reply)["code"].as_str()), (503, Some("NOT_CONFIGURED")));
+    assert!(reply.body.contains("BILLING_HOST") && !reply.body.contains("billing_access_url"));
+    let json = body(&Scene::with(&billing_support::SETTINGS[..1]).hand_off_with(&fields));
+    assert!(json["billing_access_url"].as_str().unwrap().starts_with(BASE));
 }
 
 #[test]

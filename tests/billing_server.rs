@@ -122,7 +122,7 @@ fn a_registration_ends_when_the_box_is_ticked_and_no_plan_stands_in_the_way() {
     assert!(unticked.status == 400 && unticked.body.contains("Tick the box"));
     scene.plan(REALM, 103, 1);
     let refused = admin.post(&mut scene, O::BillingServerAct, &[SERVER, "deactivate"], &[("confirmed", "true")]);
-    assert!(refused.status == 400 && refused.body.contains("server deactivation with existing plan"));
+    assert!(refused.status == 400 && refused.body.contains("A live plan stands in the way"));
     assert_eq!(scene.number("SELECT count(*) FROM host_audit WHERE event = 10201"), 0);
     scene.sql("DELETE FROM host_plan");
     let done = admin.post(&mut scene, O::BillingServerAct, &[SERVER, "deactivate"], &[("confirmed", "true")]);

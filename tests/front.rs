@@ -38,6 +38,7 @@ fn head(method: Method, path: &str) -> Head {
         cookie: None,
         authorization: None,
         signature: None,
+        form_token: None,
         if_none_match: None,
         if_match: None,
         content_type: None,
@@ -170,6 +171,23 @@ fn a_signature_reaches_the_object_of_a_signed_message_and_no_other_and_a_bearer_
         }
     }
     assert_eq!(signed, 1);
+}
+
+#[test]
+fn a_form_token_in_a_header_reaches_the_object_of_billing_users_and_no_other() {
+    let settings = settings(SECRETS);
+    let mut billing = 0;
+    for route in ROUTES {
+        let form_token = Some(String::from("a form's token"));
+        let request = Head { form_token: form_token.clone(), wish: route.wish, ..head(route.method, &example(route)) };
+        let Ok(Entered { step: Step::Object { call, .. } | Step::Room { call, .. }, .. }) = go(&request, &settings)
+        else {
+            continue;
+        };
+        assert_eq!(call.authorization == form_token, route.who == Who::BillingUser, "{}", route.template);
+        billing += usize::from(route.who == Who::BillingUser);
+    }
+    assert!(billing >= 8, "{billing}");
 }
 
 #[test]

@@ -21,9 +21,9 @@ use waystation::front::routes::{ROUTES, Route};
 use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::{Class, Operation as Op};
 use waystation::kernel::secret::Secret;
+use waystation::kernel::signed::sign;
 use waystation::kernel::sql::{Row, Sql, Statement};
 use waystation::push::retention::Limits;
-use waystation::push::webhook::sign;
 
 const DAY: u64 = 24 * 3_600_000;
 const SECRET: &str = "the payment system's key";
@@ -44,6 +44,7 @@ fn world() -> World {
         ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
         ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
         ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
     ]);
     for server in SERVERS {
         world.register(server);

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 use waystation::front::routes::{ROUTES, Who};
 use waystation::kernel::object::{Browser, Call, Principal};
 use waystation::kernel::operation::Operation as Op;
-use waystation::kernel::reply::Reply;
+use waystation::kernel::reply::{Media, Reply};
 use waystation::kernel::secret::Secret;
+use waystation::kernel::signed::{is_genuine, sign};
 use waystation::kernel::sql::{Sql, Statement};
 use waystation::push::door::{self, Admission};
 use waystation::push::role::{NEEDED, Role, TOKEN_MS, needed};
-use waystation::push::webhook::{is_genuine, sign};
 
 const DAY: u64 = 24 * 3_600_000;
 const SECRET: &str = "the payment system's key";
@@ -341,6 +341,10 @@ fn plans_renew_by_the_alarm_and_leave_invoices() {
     let lines: Vec<&str> = csv.body.split("\r\n").collect();
     let header = "id,realm_uuid,kind,tier,created_at,period_start,period_end,licenses,amount,discount,currency";
     assert_eq!((lines[0], lines.len()), (header, 5));
+    assert_eq!(csv.media, Media::Csv);
+    assert_eq!(csv.header("Content-Disposition"), Some("attachment; filename=\"invoices.csv\""));
+    let listed = read(&mut world, Op::OperatorServerInvoices, UUID_A, "");
+    assert!(listed["invoices"][0]["realm_uuid"].is_null(), "the server's own: {listed}");
     assert!(lines[1].starts_with("1,,period,103,") && lines[1].ends_with(",10,1500,2000,usd"), "{}", lines[1]);
     assert_eq!(admin(&mut world, Op::OperatorServerInvoices, UUID_A, "format=pdf", &Value::Null).status, 400);
     let end = json!({ "plan": { "status": 2 } });
@@ -659,13 +663,25 @@ fn a_deactivation_link_names_the_operators_host_where_one_is_set() {
     assert!(url.starts_with("https://selfhosting.example.org/serverlogin/do_confirm/"), "{url}");
 }
 
-const LISTS: [(Op, &str, &str); 11] = [
+#[test]
+fn a_deactivation_link_names_no_host_that_only_the_request_knows_where_letters_leave_the_service() {
+    let mut world = World::with(&[("MAIL_WEBHOOK_URL", "https://mail.example/"), ("MAIL_WEBHOOK_SECRET", "hush")]);
+    world.register(UUID_A);
+    let call = at_base(wish(Op::OperatorDeactivationLink, UUID_A, "", &Value::Null));
+    let made = world.send(&Call { principal: Principal::Operator, ..call });
+    assert_eq!((made.status, body(&made)["code"].as_str()), (503, Some("not_configured")), "{}", made.body);
+    assert!(made.body.contains("BILLING_HOST"));
+    assert_eq!(world.rows(UUID_A, "billing_preregistration"), 0);
+}
+
+const LISTS: [(Op, &str, &str); 12] = [
     (Op::OperatorServers, "", ""),
     (Op::OperatorServerRealms, UUID_A, ""),
     (Op::OperatorServerAudit, UUID_A, ""),
     (Op::OperatorServerCounts, UUID_A, "&property=1day_actives::day"),
     (Op::OperatorServerTokens, UUID_A, ""),
     (Op::OperatorServerInvoices, UUID_A, ""),
+    (Op::OperatorBillingUsers, UUID_A, ""),
     (Op::OperatorExport, UUID_A, ""),
     (Op::OperatorRealmAudit, REALM, ""),
     (Op::OperatorRealmCounts, REALM, "&property=1day_actives::day"),
@@ -697,8 +713,8 @@ fn every_list_takes_at_most_two_hundred_at_once_and_refuses_what_is_no_cursor() 
         }
     }
     let listed: Vec<Op> = LISTS.iter().map(|(operation, ..)| *operation).collect();
-    for route in ROUTES.iter().filter(|route| route.answers.iter().any(|answer| answer.schema == Some("OperatorPage")))
-    {
+    let lists = ROUTES.iter().filter(|route| route.who == Who::PushOperator && route.query.contains(&"after"));
+    for route in lists {
         assert!(listed.contains(&route.operation), "{} is a list", route.template);
     }
 }

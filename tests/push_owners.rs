@@ -47,7 +47,11 @@ impl Owner {
 }
 
 fn world() -> World {
-    let mut world = World::with(&[("MAIL_WEBHOOK_URL", "https://mail.example/send"), ("MAIL_WEBHOOK_SECRET", "hush")]);
+    let mut world = World::with(&[
+        ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
+        ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
+    ]);
     world.register(UUID_A);
     assert_eq!(world.upload(UUID_A, &[REALM]).status, 200);
     world
@@ -58,6 +62,7 @@ fn paying() -> World {
     let mut world = World::with(&[
         ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
         ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
         ("PUSH_BILLING_KEY", "the payment system's key"),
         ("PUSH_BILLING_WEBHOOK_URL", "https://pay.example/hook"),
     ]);
@@ -456,6 +461,7 @@ fn the_resolver_is_asked_before_a_letter_is_counted_and_sent() {
     let mut world = World::with(&[
         ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
         ("MAIL_WEBHOOK_SECRET", "hush"),
+        ("BILLING_HOST", "push.example.org"),
         ("DNS_QUERY_URL", "https://dns.example/q"),
     ]);
     world.register(UUID_A);
@@ -593,4 +599,113 @@ fn again(world: &mut World) -> Owner {
     assert_eq!(entered.status, 302, "{}", entered.body);
     owner.send(world, O::BillingRealmPage, &[REALM, "billing"], &[]);
     owner
+}
+
+fn as_operator(world: &mut World, caller: &str, operation: O, params: &[&str], query: &str, wish: &Value) -> Reply {
+    let (caller, query) = (Some(caller.to_owned()), query.to_owned());
+    let params = params.iter().map(|param| (*param).to_owned()).collect();
+    let body = if wish.is_null() { Vec::new() } else { wish.to_string().into_bytes() };
+    world.send(&Call { principal: Principal::Operator, caller, params, query, body, ..call(operation) })
+}
+
+#[test]
+fn operators_see_billing_users_and_viewers_no_names() {
+    let mut world = world();
+    let see = |world: &mut World, caller: &str, query: &str| {
+        body(&as_operator(world, caller, O::OperatorBillingUsers, &[UUID_A], query, &Value::Null))
+    };
+    assert_eq!(see(&mut world, "viewer:v", ""), json!({ "billing_users": [], "next": null }));
+    owner(&mut world);
+    administrator(&mut world);
+    let now = world.now.as_millis() / 1_000;
+    let all = see(&mut world, "admin:a", "");
+    let first = json!({
+        "id": 1, "realm_uuid": REALM, "email": "owner@chat.example.org", "full_name": "Owner", "is_active": true,
+        "date_joined": now, "last_login": now,
+    });
+    assert_eq!(all["billing_users"][0], first);
+    let second = &all["billing_users"][1];
+    assert!(second["realm_uuid"].is_null() && second["email"] == "root@chat.example.org", "{second}");
+    let masked = see(&mut world, "viewer:v", "");
+    assert_eq!(masked["billing_users"][0]["email"], "o***@chat.example.org");
+    assert!(!masked.to_string().contains("owner@") && !masked.to_string().contains("Owner"));
+    let page = see(&mut world, "owner:o", "limit=1");
+    assert_eq!((page["billing_users"].as_array().unwrap().len(), page["next"].as_u64()), (1, Some(1)));
+    let rest = see(&mut world, "owner:o", "limit=1&after=1");
+    assert_eq!((rest["billing_users"][0]["id"].as_u64(), rest["next"].as_u64()), (Some(2), Some(2)));
+    let bad = as_operator(&mut world, "viewer:v", O::OperatorBillingUsers, &[UUID_A], "after=x", &Value::Null);
+    assert_eq!(bad.status, 400);
+}
+
+#[test]
+fn a_closed_account_ends_its_sessions_and_links_at_once() {
+    let mut world = world();
+    let (mut ada, mut root) = (owner(&mut world), administrator(&mut world));
+    let close = |world: &mut World, caller: &str, id: &str, wish: &Value| {
+        as_operator(world, caller, O::OperatorBillingUserClose, &[UUID_A, id], "", wish)
+    };
+    for (caller, id, wish, status) in [
+        ("viewer:v", "1", Value::Null, 403),
+        ("admin:a", "3", Value::Null, 404),
+        ("admin:a", "x", Value::Null, 404),
+        ("admin:a", "-1", Value::Null, 404),
+        ("admin:a", "9007199254740992", Value::Null, 404),
+        ("admin:a", "1", json!(["a reason"]), 400),
+        ("admin:a", "1", json!({ "mystery": 1 }), 400),
+    ] {
+        assert_eq!(close(&mut world, caller, id, &wish).status, status, "{caller} {id} {wish}");
+    }
+    assert_eq!(ada.send(&mut world, O::BillingRealmPage, &[REALM, "billing"], &[]).status, 200);
+
+    // A letter of before, to both.
+    let link = token(&mut world);
+    let mut again = Owner::default();
+    again.send(&mut world, O::BillingServerLogin, &[], &[]);
+    again.send(&mut world, O::BillingServerEnter, &[], &[("zulip_org_id", UUID_A), ("zulip_org_key", &key('k'))]);
+    again.send(&mut world, O::BillingServerMail, &[UUID_A], &[("email", "root@chat.example.org")]);
+    let mailed = mailed_key(&world);
+
+    let closed = close(&mut world, "admin:a", "1", &json!({ "reason": "left the company" }));
+    assert_eq!((closed.status, body(&closed)), (200, json!({ "is_active": false })));
+    assert_eq!(close(&mut world, "admin:a", "2", &Value::Null).status, 200);
+    for page in ["plans", "billing", "upgrade", "sponsorship", "event_status", "invoices", "customer_portal"] {
+        let shown = ada.send(&mut world, O::BillingRealmPage, &[REALM, page], &[]);
+        assert!(shown.status == 403 && shown.body.contains("Your account is deactivated"), "{page}: {}", shown.body);
+        assert_eq!(root.send(&mut world, O::BillingServerPage, &[UUID_A, page], &[]).status, 403, "{page}");
+    }
+    for operation in
+        [O::BillingRealmPlan, O::BillingRealmSponsorship, O::BillingRealmUpgrade, O::BillingRealmEventStatus]
+    {
+        let told = ada.send(&mut world, operation, &[REALM], &[("status", "2")]);
+        assert_eq!(told.status, 403, "{operation:?}: {}", told.body);
+    }
+    assert_eq!(Owner::default().send(&mut world, O::BillingRealmLogin, &[&link], &[]).status, 403);
+    assert_eq!(Owner::default().send(&mut world, O::BillingServerConfirm, &[&mailed], &[]).status, 403);
+
+    // Once is enough, and both are in the log.
+    assert_eq!(close(&mut world, "admin:a", "1", &Value::Null).status, 200);
+    let notes = |world: &mut World, operation, param: &str| {
+        let audit = operate(world, operation, param, &Value::Null);
+        let rows = audit["rows"].as_array().unwrap().clone();
+        rows.into_iter().filter(|row| row["event_type"] == 20_007).collect::<Vec<_>>()
+    };
+    let of_realm = notes(&mut world, O::OperatorRealmAudit, REALM);
+    assert_eq!((of_realm.len(), of_realm[0]["actor"].as_str()), (1, Some("operator:a")));
+    assert_eq!(of_realm[0]["extra_data"], json!({ "billing_user": 1, "reason": "left the company" }));
+    let of_server = notes(&mut world, O::OperatorServerAudit, UUID_A);
+    assert_eq!((of_server.len(), &of_server[0]["extra_data"]), (1, &json!({ "billing_user": 2 })));
+    let users = operate(&mut world, O::OperatorBillingUsers, UUID_A, &Value::Null);
+    assert!(users["billing_users"].as_array().unwrap().iter().all(|user| user["is_active"] == false));
+}
+
+#[test]
+fn a_server_with_a_plan_is_told_in_peoples_words_why_it_cannot_leave() {
+    let mut world = world();
+    let mut root = administrator(&mut world);
+    operate(&mut world, O::OperatorServerPlan, UUID_A, &json!({ "plan": { "tier": 103 } }));
+    root.send(&mut world, O::BillingServerPage, &[UUID_A, "deactivate"], &[]);
+    let refused = root.send(&mut world, O::BillingServerAct, &[UUID_A, "deactivate"], &[("confirmed", "true")]);
+    assert_eq!(refused.status, 400, "{}", refused.body);
+    assert!(refused.body.contains("A live plan stands in the way."), "{}", refused.body);
+    assert!(!refused.body.contains("server deactivation with existing plan"));
 }

@@ -78,7 +78,7 @@ fn account(live: Option<LivePlan>) -> Account {
 fn noted(entries: &[Entry]) -> Vec<(u32, Option<&'static str>)> {
     let name = |change: &Change| match change {
         Change::Property { name, .. } | Change::Attribute { name, .. } => Some(*name),
-        Change::Plain | Change::Value { .. } | Change::Reason(_) => None,
+        Change::Plain | Change::Value { .. } | Change::Reason(_) | Change::User { .. } => None,
     };
     entries.iter().map(|entry| (entry.event.number(&entry.scope), name(&entry.change))).collect()
 }

@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use waystation::push::operate::OperationError;
+use waystation::push::operate::{Mistake, OperationError};
 use waystation::push::permission::Reason;
 use waystation::push::plan::PlanError;
 use waystation::push::refusal::Refusal;
@@ -37,7 +37,9 @@ fn operators() -> Vec<OperationError> {
     let mut all = vec![
         E::NotOperator,
         E::Forbidden { needed: Role::Owner },
-        E::Body(String::from("unknown field `x`")),
+        E::NotJson,
+        E::Body(Mistake { pointer: String::new(), detail: String::from("must be an object") }),
+        E::Body(Mistake { pointer: String::from("/plan/tier"), detail: String::from("must be a text") }),
         E::Query("limit"),
         E::NoServer,
         E::NoRealm,

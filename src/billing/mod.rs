@@ -37,8 +37,9 @@ mod wire;
 
 pub use object::{
     Adopted, BillingDesk, Books, BooksStop, Entered, HandOff, Known, MIGRATIONS, MailId, SCHEMA, Step, Work,
-    deactivation_link, handles, public_base, purge, purge_realm,
+    close_user, deactivation_link, handles, public_base, purge, purge_realm, user_of, users_page,
 };
+pub use wire::sheet::{Cell, table};
 
 use crate::kernel::code::ErrorCode;
 use crate::kernel::object::{Browser, Call};

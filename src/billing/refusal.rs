@@ -49,6 +49,8 @@ pub enum Refusal {
     Busy,
     /// Nobody sends letters for us.
     MailNotConfigured,
+    /// Nobody has said which host links in letters lead to.
+    HostNotConfigured,
     /// There is no key to sign with.
     NotConfigured,
     /// No server is registered under that id.

@@ -77,6 +77,13 @@ pub enum EntryError {
     Terms,
 }
 
+/// An address of which only the first letter and the domain are shown.
+#[must_use]
+pub fn masked(email: &str) -> String {
+    let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
+    format!("{}***@{domain}", local.chars().next().map(String::from).unwrap_or_default())
+}
+
 /// Whether somebody must accept the terms: their major version is newer than what was accepted.
 #[must_use]
 pub fn needs_terms(current: &str, accepted: &str) -> bool {
@@ -136,7 +143,7 @@ pub fn shown_again(user: BillingUser, entry: &Entry) -> BillingUser {
 
 #[cfg(test)]
 mod tests {
-    use super::{BillingUser, Entry, EntryError, NO_TERMS, Preferences, decide_entry, needs_terms};
+    use super::{BillingUser, Entry, EntryError, NO_TERMS, Preferences, decide_entry, masked, needs_terms};
     use crate::billing::identity::Subject;
     use crate::kernel::time::Timestamp;
     use crate::push::uuid::Uuid;
@@ -161,6 +168,15 @@ mod tests {
 
     const YES: Entry = Entry { full_name: None, accepts_terms: true, major_releases: None, maintenance_releases: None };
     const NO: Entry = Entry { accepts_terms: false, ..YES };
+
+    #[test]
+    fn a_masked_address_keeps_one_letter_and_the_domain() {
+        for (email, shown) in
+            [("ada@b.org", "a***@b.org"), ("a@b.org", "a***@b.org"), ("\"x@y\"@b.org", "\"***@b.org"), ("", "***@")]
+        {
+            assert_eq!(masked(email), shown);
+        }
+    }
 
     #[test]
     fn only_a_newer_major_version_is_asked_for() {

@@ -25,9 +25,13 @@ pub fn authorise(who: Who, authorization: Option<&str>, settings: &Settings) -> 
         Who::Operator => {
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
         }
-        // An operator's token is judged by an object; anything else must be the secret.
-        Who::PushOperator if bearer.is_some_and(|token| token.starts_with(OPERATOR_TOKEN)) => Ok(Principal::Anonymous),
+        // An operator's token is judged by an object; anything else must be the secret. Without the secret the door is
+        // closed to tokens too.
         Who::PushOperator => {
+            let is_token = bearer.is_some_and(|token| token.starts_with(OPERATOR_TOKEN));
+            if is_token && settings.admin_secret.is_some() {
+                return Ok(Principal::Anonymous);
+            }
             holder(bearer, settings.admin_secret.as_ref(), "Admin access not configured").map(|()| Principal::Operator)
         }
         Who::Ci => holder(bearer, settings.attest.ci_upload_secret.as_ref(), "CI upload not configured")
@@ -113,10 +117,21 @@ mod tests {
     #[test]
     fn a_missing_secret_closes_its_door_for_everybody() {
         let settings = settings(&[]);
-        for door in [Who::RegistryWriter, Who::Ci, Who::Operator] {
-            for header in [None, Some("Bearer "), Some("Bearer undefined"), Some("Bearer x")] {
+        for door in [Who::RegistryWriter, Who::Ci, Who::Operator, Who::PushOperator] {
+            for header in [None, Some("Bearer "), Some("Bearer undefined"), Some("Bearer x"), Some("Bearer wop_x_y")] {
                 assert_eq!(status(door, header, &settings), 503, "{door:?} {header:?}");
             }
+        }
+    }
+
+    #[test]
+    fn operators_tokens_are_judged_by_the_object_and_nothing_else_is() {
+        let settings = settings(ALL);
+        let of = |header| authorise(Who::PushOperator, header, &settings).map_err(|problem| problem.code.row().status);
+        assert_eq!(of(Some("Bearer wop_x_y")), Ok(Principal::Anonymous));
+        assert_eq!(of(Some("Bearer admin")), Ok(Principal::Operator));
+        for header in [None, Some("Bearer "), Some("Bearer xwop_"), Some("Basic wop_x_y")] {
+            assert_eq!(of(header), Err(401), "{header:?}");
         }
     }
 

@@ -156,6 +156,7 @@ fn call(head: &Head, found: Found, principal: Principal) -> Call {
     let is_ours = found.route.dialect == Dialect::Ours;
     let credentials = match found.route.who {
         Who::Signer => head.signature.clone(),
+        Who::BillingUser => head.form_token.clone(),
         // A secret that was recognised travels no further.
         _ => head.authorization.clone().filter(|_| !is_ours && principal == Principal::Anonymous),
     };

@@ -80,6 +80,8 @@ pub struct Head {
     pub authorization: Option<String>,
     /// The `Waystation-Signature` header.
     pub signature: Option<String>,
+    /// The `X-CSRFToken` header.
+    pub form_token: Option<String>,
     /// The `If-None-Match` header.
     pub if_none_match: Option<String>,
     /// The `If-Match` header.

@@ -7,8 +7,10 @@ pub enum ErrorCode {
     InvalidRequest,
     /// The body is not JSON.
     InvalidJson,
-    /// A path segment or query parameter is malformed.
+    /// A path segment is malformed.
     InvalidPath,
+    /// A query parameter is malformed.
+    InvalidQuery,
     /// No credentials, or wrong ones.
     Unauthorized,
     /// Credentials are fine but do not allow this.
@@ -81,6 +83,7 @@ pub const CODES: &[CodeRow] = &[
     row(ErrorCode::InvalidRequest, "invalid_request", 400, None, "The request is not valid", Retry::Never),
     row(ErrorCode::InvalidJson, "invalid_json", 400, None, "The body is not valid JSON", Retry::Never),
     row(ErrorCode::InvalidPath, "invalid_path", 400, None, "The path is not valid", Retry::Never),
+    row(ErrorCode::InvalidQuery, "invalid_query", 400, None, "The query is not valid", Retry::Never),
     row(ErrorCode::Unauthorized, "unauthorized", 401, None, "Valid credentials are needed", Retry::Never),
     row(ErrorCode::Forbidden, "forbidden", 403, None, "The credentials do not allow this", Retry::Never),
     row(ErrorCode::OriginNotAllowed, "origin_not_allowed", 403, None, "This origin is not allowed", Retry::Never),

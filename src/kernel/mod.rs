@@ -20,6 +20,7 @@ pub mod quota;
 pub mod reply;
 pub mod secret;
 pub mod settings;
+pub mod signed;
 pub mod sockets;
 pub mod sql;
 pub mod stop;

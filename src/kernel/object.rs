@@ -86,7 +86,7 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_match: Option<String>,
     /// The whole `Authorization` header as sent, for dialects whose refusals depend on how it is wrong; of a signed message
-    /// its `Waystation-Signature`.
+    /// its `Waystation-Signature`, and of a billing user's script its `X-CSRFToken`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<String>,
     /// The `Content-Type` header as sent, where the route takes more than JSON.

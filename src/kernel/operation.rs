@@ -134,6 +134,8 @@ pub enum Operation {
     OperatorServerCounts,
     OperatorServerTokens,
     OperatorServerInvoices,
+    OperatorBillingUsers,
+    OperatorBillingUserClose,
     OperatorRealm,
     OperatorRealmPlan,
     OperatorRealmMove,

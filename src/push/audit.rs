@@ -57,13 +57,14 @@ pub enum Event {
     Restored,
     RealmMoved,
     LinkMinted,
+    BillingUserClosed,
 }
 
 impl Event {
     /// The dialect's number. For what happens to a server itself it is larger by 10,000.
     ///
-    /// 20,005, the move of an organization to another server, and 20,006, a deactivation link that an operator was given,
-    /// are ours.
+    /// 20,005, the move of an organization to another server, 20,006, a deactivation link that an operator was given, and
+    /// 20,007, a billing user whose account an operator has closed, are ours.
     #[must_use]
     pub fn number(self, scope: &Scope) -> u32 {
         let shift = if *scope == Scope::Server { 10_000 } else { 0 };
@@ -90,6 +91,7 @@ impl Event {
             Self::Restored => 20_004,
             Self::RealmMoved => 20_005,
             Self::LinkMinted => 20_006,
+            Self::BillingUserClosed => 20_007,
         }
     }
 }
@@ -214,6 +216,13 @@ pub enum Change {
     },
     /// Words that an operator gave.
     Reason(String),
+    /// A billing user by its number, and an operator's words.
+    User {
+        /// Which.
+        user_id: u64,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 /// An entry of ours.
@@ -266,6 +275,7 @@ mod tests {
             (Event::LocallyDeleted, 20_003, 20_003),
             (Event::Restored, 20_004, 20_004),
             (Event::LinkMinted, 20_006, 20_006),
+            (Event::BillingUserClosed, 20_007, 20_007),
         ] {
             assert_eq!((event.number(&realm), event.number(&Scope::Server)), (of_realm, of_server), "{event:?}");
         }

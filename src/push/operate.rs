@@ -3,6 +3,15 @@
 use super::plan::PlanError;
 use super::role::Role;
 
+/// What is wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where: a JSON Pointer (RFC 6901); empty for the whole body.
+    pub pointer: String,
+    /// What, as the caller reads it after the pointer.
+    pub detail: String,
+}
+
 /// The reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperationError {
@@ -13,8 +22,10 @@ pub enum OperationError {
         /// The least that does.
         needed: Role,
     },
-    /// The body cannot be read.
-    Body(String),
+    /// The body is no JSON.
+    NotJson,
+    /// The body is not what it must be.
+    Body(Mistake),
     /// A query parameter cannot be read.
     Query(&'static str),
     /// There is no such server.
@@ -23,6 +34,8 @@ pub enum OperationError {
     NoRealm,
     /// There is no such token.
     NoToken,
+    /// There is no such billing user.
+    NoUser,
     /// The plan cannot be so.
     Plan(PlanError),
     /// It is deactivated already.
@@ -58,11 +71,16 @@ impl OperationError {
         match self {
             Self::NotOperator => String::from("Unauthorized"),
             Self::Forbidden { needed } => format!("This needs the role {}", needed.word()),
-            Self::Body(reason) => format!("The body is not valid: {reason}"),
+            Self::NotJson => String::from("The body is not valid JSON"),
+            Self::Body(Mistake { pointer, detail }) if pointer.is_empty() => {
+                format!("The body is not valid: it {detail}")
+            }
+            Self::Body(Mistake { pointer, detail }) => format!("The body is not valid: {pointer} {detail}"),
             Self::Query(name) => format!("The query parameter {name} is not valid"),
             Self::NoServer => String::from("There is no such server"),
             Self::NoRealm => String::from("There is no such organization"),
             Self::NoToken => String::from("There is no such token"),
+            Self::NoUser => String::from("There is no such billing user"),
             Self::Plan(error) => error.sentence(),
             Self::AlreadyDeactivated => String::from("The server is deactivated already"),
             Self::AlreadyActive => String::from("The server is active"),

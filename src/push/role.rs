@@ -31,6 +31,21 @@ const DAY_MS: u64 = 24 * 3_600_000;
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
+/// The name of a token as it is kept: one line that somebody can read, without blanks around it. Nothing for what is
+/// none, such as text that a list would show as two lines, backwards or not at all.
+#[must_use]
+pub fn token_name(given: &str) -> Option<String> {
+    let name = given.trim();
+    let is_odd = |letter: char| {
+        // Line ends, directions, and what has no width.
+        letter.is_control()
+            || matches!(letter, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || letter == '\u{feff}'
+    };
+    let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
+    (fits && !given.chars().any(is_odd)).then(|| name.to_owned())
+}
+
 /// What somebody may do. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -72,6 +87,7 @@ pub const NEEDED: &[(Operation, Role)] = &[
     (Operation::OperatorServerCounts, Role::Viewer),
     (Operation::OperatorServerTokens, Role::Viewer),
     (Operation::OperatorServerInvoices, Role::Viewer),
+    (Operation::OperatorBillingUsers, Role::Viewer),
     (Operation::OperatorRealm, Role::Viewer),
     (Operation::OperatorRealmAudit, Role::Viewer),
     (Operation::OperatorRealmCounts, Role::Viewer),
@@ -82,6 +98,7 @@ pub const NEEDED: &[(Operation, Role)] = &[
     (Operation::OperatorDeactivationLink, Role::Admin),
     (Operation::OperatorRotate, Role::Admin),
     (Operation::OperatorExport, Role::Admin),
+    (Operation::OperatorBillingUserClose, Role::Admin),
     (Operation::OperatorServerPlan, Role::Admin),
     (Operation::OperatorRealmPlan, Role::Admin),
     (Operation::OperatorRealmMove, Role::Admin),

@@ -420,6 +420,7 @@ fn read_head(request: &Request, client_address_header: &str, limit: u64) -> Head
         trace_id: line().and_then(trace_id).map(str::to_owned),
         cookie: line().map(str::to_owned),
         signature: line().map(str::to_owned),
+        form_token: line().map(str::to_owned),
     }
 }
 

@@ -61,6 +61,7 @@ export function readHead(request, clientAddressHeader) {
     get("traceparent"),
     get("cookie"),
     writes ? get("waystation-signature") : "",
+    writes ? get("x-csrftoken") : "",
   ].join("\n");
 }
 

@@ -43,6 +43,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("PUSH_TRANSFER_KEY", "0707070707070707070707070707070707070707070707070707070707070707"),
     ("MAIL_WEBHOOK_URL", "https://mail.example/send"),
     ("MAIL_WEBHOOK_SECRET", "hush"),
+    ("BILLING_HOST", "push.example.org"),
 ];
 
 const HOST_TABLES: &str = "CREATE TABLE host_owner (owner TEXT NOT NULL PRIMARY KEY, host TEXT NOT NULL, \
@@ -208,7 +209,9 @@ impl Books for Tables {
 
     fn deactivate(&self, sql: &dyn Sql, _: Timestamp, owner: &BillingUser) -> Entered {
         if self.has_realm_plan(sql)? {
-            return Err(BooksStop::Refused(String::from("server deactivation with existing plan")));
+            return Err(BooksStop::Refused(String::from(
+                "A live plan stands in the way. End the plan of this server and of its organizations first.",
+            )));
         }
         let update = "UPDATE host_owner SET deactivated = 1 WHERE owner = ?1";
         Ok(vec![Statement::new(update, vec![SERVER.into()]), audit(10_201, SERVER, &owner.email)])

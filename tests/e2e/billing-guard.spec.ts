@@ -33,7 +33,7 @@ describe('a cookie', () => {
   });
 
   test('is bound to the host by its name, and to TLS, where the service is not in development', () =>
-    withBouncer({ DEV_MODE: '', FCM_BASE_URL: '', FCM_TOKEN_URL: '', APNS_BASE_URL: '', DNS_QUERY_URL: '' }, async (own) => {
+    withBouncer({ DEV_MODE: '', FCM_BASE_URL: '', FCM_TOKEN_URL: '', APNS_BASE_URL: '' }, async (own) => {
       const browser = new Browser(own.service);
       const page = await browser.get('/serverlogin/');
       assert.equal(page.status, 200, page.answer.text);

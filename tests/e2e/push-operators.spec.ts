@@ -53,6 +53,8 @@ const MATRIX: Record<string, Role | 'payment'> = {
   'DELETE /v1/push/servers/{uuid}': 'owner',
   'GET /v1/push/servers/{uuid}/audit': 'viewer',
   'POST /v1/push/servers/{uuid}/billing-events': 'payment',
+  'GET /v1/push/servers/{uuid}/billing-users': 'viewer',
+  'DELETE /v1/push/servers/{uuid}/billing-users/{id}': 'admin',
   'GET /v1/push/servers/{uuid}/counts': 'viewer',
   'POST /v1/push/servers/{uuid}/deactivate': 'admin',
   'POST /v1/push/servers/{uuid}/deactivation-link': 'admin',
@@ -522,7 +524,8 @@ describe('an operation that is asked for wrongly', () => {
     const { paths } = JSON.parse(readFileSync(join(ROOT, 'openapi.json'), 'utf8'));
     const taken = (method: string, path: string): string[] => (paths[path][method].parameters ?? []).filter((one: any) => one.in === 'query').map((one: any) => one.name).sort();
     assert.deepEqual(taken('get', '/v1/push/servers'), ['after', 'limit', 'query']);
-    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/audit'), ['after', 'limit']);
+    assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/audit'), ['after', 'limit', 'realm']);
+    assert.deepEqual(taken('get', '/v1/push/realms/{uuid}/audit'), ['after', 'limit']);
     assert.deepEqual(taken('get', '/v1/push/servers/{uuid}/counts'), ['after', 'from', 'limit', 'property', 'to']);
     assert.deepEqual(taken('get', '/v1/push/realms/{uuid}/invoices'), ['after', 'format', 'limit']);
   });

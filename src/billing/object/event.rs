@@ -17,6 +17,7 @@ use crate::kernel::settings::{Key32, Settings};
 use crate::kernel::sql::Sql;
 use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::contact::{DomainVerdict, check_address, judge_domain};
+use crate::push::hostname::is_loopback;
 use crate::push::wire::resolver;
 
 /// Why a request ends early.
@@ -94,8 +95,10 @@ impl Event<'_> {
 
     /// That a form was sent by a page of ours, in the session it was made for.
     pub(super) fn check_form(&self) -> Result<(), Refusal> {
+        let own = own_base(self.settings, &self.browser);
         let is_ours = |origin: &String| {
-            origin.eq_ignore_ascii_case(&self.browser.base) || origin.eq_ignore_ascii_case(&self.public_base())
+            let is = |base: &String| origin.eq_ignore_ascii_case(base);
+            is(&self.browser.base) || own.as_ref().is_some_and(is)
         };
         if self.browser.origin.as_ref().is_some_and(|origin| !is_ours(origin)) {
             return Err(Refusal::ForeignOrigin);
@@ -106,9 +109,10 @@ impl Event<'_> {
         if session.owns_form(self.key, &token) { Ok(()) } else { Err(Refusal::Csrf) }
     }
 
-    /// Scheme and host that links are made with.
-    pub(super) fn public_base(&self) -> String {
-        public_base(self.settings, &self.browser)
+    /// Scheme and host that links in letters are made with: never what a request says of itself, because who asks for a
+    /// letter is not who reads it.
+    pub(super) fn letter_base(&self) -> Result<String, Refusal> {
+        own_base(self.settings, &self.browser).ok_or(Refusal::HostNotConfigured)
     }
 
     /// That a letter to an address may be asked for, as far as this server can tell: somebody sends letters, there are
@@ -119,6 +123,7 @@ impl Event<'_> {
         if !super::post::is_configured(self.settings) {
             return Err(Refusal::MailNotConfigured.into());
         }
+        self.letter_base()?;
         let sent = store::user::sent_after(self.sql, self.now.minus(DAY_MS))?;
         decide_mail(&sent, &self.call.client, self.now)?;
         let Some(resolver) = &self.settings.push.dns_query_url else { return Ok(()) };
@@ -152,10 +157,20 @@ impl Event<'_> {
     }
 }
 
-/// Scheme and host that links are made with: the request's, unless the operator names a host.
+/// Scheme and host by which this service knows itself: what the operator names, and on a developer's own machine what the
+/// request says.
+fn own_base(settings: &Settings, browser: &Browser) -> Option<String> {
+    let (scheme, asked) = browser.base.split_once("://").unwrap_or(("https", ""));
+    if let Some(host) = &settings.billing.host {
+        return Some(format!("{scheme}://{host}"));
+    }
+    (settings.dev_mode.is_on() && is_loopback(asked)).then(|| browser.base.clone())
+}
+
+/// Scheme and host of a link that is answered to whoever asks for it: the service's own, or the request's while no letters
+/// leave the service. Nothing where the operator must name a host first.
 #[must_use]
-pub fn public_base(settings: &Settings, browser: &Browser) -> String {
-    let Some(host) = &settings.billing.host else { return browser.base.clone() };
-    let scheme = browser.base.split_once("://").map_or("https", |(scheme, _)| scheme);
-    format!("{scheme}://{host}")
+pub fn public_base(settings: &Settings, browser: &Browser) -> Option<String> {
+    let is_unmailed = settings.billing.mail.is_none();
+    own_base(settings, browser).or_else(|| is_unmailed.then(|| browser.base.clone()))
 }

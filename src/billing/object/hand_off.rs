@@ -37,6 +37,9 @@ impl HandOff {
         let (Some(key), Some(browser)) = (&settings.push.transfer_key, &call.browser) else {
             return Ok(envelope::refused(&Refusal::NotConfigured { setting: "PUSH_TRANSFER_KEY" }));
         };
+        let Some(base) = public_base(settings, browser) else {
+            return Ok(envelope::refused(&Refusal::NotConfigured { setting: "BILLING_HOST" }));
+        };
         let identity = Identity {
             person: self.0.person,
             server: server.clone(),
@@ -47,7 +50,7 @@ impl HandOff {
             next_page: self.0.next_page,
         };
         let token = token::encode_identity(key, &identity)?;
-        let url = format!("{}/remote-billing-login/{token}", public_base(settings, browser));
+        let url = format!("{base}/remote-billing-login/{token}");
         Ok(answer::access_url(&url, &self.0.ignored))
     }
 }

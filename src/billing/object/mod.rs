@@ -13,6 +13,7 @@ mod known;
 mod post;
 mod realm;
 mod server;
+mod users;
 
 use std::rc::Rc;
 
@@ -21,10 +22,11 @@ pub use event::public_base;
 pub use hand_off::HandOff;
 pub use known::Known;
 pub use server::deactivation_link;
+pub use users::{close_user, user_of, users_page};
 
 use super::refusal::Refusal;
 use super::store;
-use super::wire::{answer, cookie, refusal};
+use super::wire::{answer, cookie, refusal, request};
 use crate::kernel::errand::Errand;
 use crate::kernel::fault::Fault;
 use crate::kernel::migration::Migration;
@@ -168,6 +170,14 @@ impl BillingDesk {
         let Some(key) = &self.settings.push.transfer_key else {
             return Ok(Step::Done(refused(call, &Refusal::NotConfigured), Work::default()));
         };
+        let said = match request::as_form(call) {
+            Ok(said) if is_script(call.operation) => said,
+            Err(error) if is_script(call.operation) => {
+                return Ok(Step::Done(refused(call, &error.into()), Work::default()));
+            }
+            _ => None,
+        };
+        let call = said.as_ref().unwrap_or(call);
         let browser = call.browser.clone().unwrap_or_default();
         let session = cookie::read(&self.settings, key, &browser);
         let mut event = Event {

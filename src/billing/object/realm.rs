@@ -232,7 +232,7 @@ impl Event<'_> {
     ) -> Result<Reply, Stop> {
         self.check_network()?;
         let link = LinkKey::mint(self.key, server, self.entropy);
-        let url = format!("{}{}", self.public_base(), letter::link_path(subject, &link));
+        let url = format!("{}{}", self.letter_base()?, letter::link_path(subject, &link));
         let (line, text) = letter::confirmation(subject, &shown_host(host, subject.uuid()), &url);
         self.work.statements.push(store::user::preregister(link.hash(), prereg, &self.call.client));
         self.post(&prereg.email, line, text)?;

@@ -21,6 +21,9 @@ const OF_SERVER: &str = "SELECT user_id, realm, user_uuid, email, full_name, dat
 const OF_SUBJECT: &str = "SELECT user_id, realm, user_uuid, email, full_name, date_joined, last_login, is_active, \
     tos_version, enable_major_release_emails, enable_maintenance_release_emails FROM billing_user \
     WHERE realm IS ?1 AND is_active = 1 ORDER BY user_id LIMIT ?2";
+const PAGE: &str = "SELECT user_id, realm, user_uuid, email, full_name, date_joined, last_login, is_active, \
+    tos_version, enable_major_release_emails, enable_maintenance_release_emails FROM billing_user \
+    WHERE user_id > ?1 ORDER BY user_id LIMIT ?2";
 const COUNT: &str = "SELECT count(*) FROM billing_user";
 const NEWEST: &str = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'billing_user'";
 const PUT: &str = "INSERT INTO billing_user (user_id, realm, user_uuid, email, full_name, date_joined, last_login, \
@@ -122,6 +125,11 @@ pub(crate) fn of_subject(
     };
     let rows = sql.read(Statement::new(OF_SUBJECT, vec![realm.into(), most.into()]))?;
     rows.iter().map(|row| user(server, row)).collect()
+}
+
+/// Everybody after a number, closed accounts too.
+pub(crate) fn page(sql: &dyn Sql, server: &Uuid, after: u64, most: u64) -> Result<Vec<BillingUser>, Fault> {
+    sql.read(Statement::new(PAGE, vec![after.into(), most.into()]))?.iter().map(|row| user(server, row)).collect()
 }
 
 pub(crate) fn count(sql: &dyn Sql) -> Result<u64, Fault> {

@@ -51,6 +51,11 @@ pub(crate) fn words(refusal: &Refusal) -> (u16, &'static str, String) {
         R::Mail(limit) => (429, "Too many e-mails", mail_limit(*limit)),
         R::Busy => (503, "Try again", "The service could not finish the request; try again later."),
         R::MailNotConfigured => (503, "E-mail is not configured", "E-mail is not configured"),
+        R::HostNotConfigured => (
+            503,
+            "E-mail is not configured",
+            "No e-mail was sent: this service does not know its own address. Its operator must set BILLING_HOST.",
+        ),
         R::NotConfigured => (503, "Not available", "Plan management is not configured on this service."),
         R::NotRegistered => (401, "Sign-in failed", "Did not find a server registration for this zulip_org_id."),
         R::WrongKey => (401, "Sign-in failed", "Invalid zulip_org_key."),

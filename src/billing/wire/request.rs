@@ -1,5 +1,7 @@
 //! Forms and parameters.
 
+use serde_json::Value;
+
 use crate::billing::change::{LICENSES_MAX, ORG_TYPES, PlanChange, Request, Sponsorship, Upgrade, WantedStatus};
 use crate::billing::customer::{Licensing, Schedule};
 use crate::billing::identity::{NextPage, Person, UriScheme};
@@ -9,7 +11,7 @@ use crate::kernel::object::Call;
 use crate::kernel::secret::Secret;
 use crate::push::refusal::ParameterError;
 use crate::push::uuid::Uuid;
-use crate::push::wire::form::{At, Form, check_longest};
+use crate::push::wire::form::{At, Form, check_longest, parse_body};
 use crate::push::wire::realm_report::parse_report;
 
 /// The field that carries a form's token.
@@ -52,9 +54,33 @@ pub(crate) fn parse_hand_off(call: &Call) -> Result<HandOff, ParameterError> {
     Ok(HandOff { person, realm, uri_scheme, next_page: next_page.transpose()?, ignored })
 }
 
-/// The token of a form, where there is one.
+/// The token of a form, where there is one: a field of the form, or a script's header.
 pub(crate) fn form_token(call: &Call) -> Option<String> {
-    Form::of(call).get(FORM_TOKEN).map(str::to_owned)
+    Form::of(call).get(FORM_TOKEN).map(str::to_owned).or_else(|| call.authorization.clone())
+}
+
+/// A script's call as the form that says the same, where its body is JSON: an object of texts, whole numbers, booleans and
+/// null, which counts as absent.
+///
+/// Errors: [`ParameterError::MalformedJson`]; [`ParameterError::NotAllowed`] for a member that no form can say.
+pub(crate) fn as_form(call: &Call) -> Result<Option<Call>, ParameterError> {
+    let kind = call.content_type.as_deref().and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    if !kind.trim().eq_ignore_ascii_case("application/json") {
+        return Ok(None);
+    }
+    let Value::Object(members) = parse_body(&call.body)? else { return Err(ParameterError::MalformedJson) };
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in &members {
+        match value {
+            Value::Null => {}
+            Value::String(text) => drop(form.append_pair(name, text)),
+            Value::Bool(flag) => drop(form.append_pair(name, if *flag { "true" } else { "false" })),
+            Value::Number(number) if number.is_u64() => drop(form.append_pair(name, &number.to_string())),
+            _ => return Err(ParameterError::NotAllowed(name.clone())),
+        }
+    }
+    let body = form.finish().into_bytes();
+    Ok(Some(Call { body, content_type: None, ..call.clone() }))
 }
 
 /// The page that is wanted next. What is none counts as none wanted.

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, generated from the route table. Native only: the Worker serves the committed file.
 
 mod attestation;
+mod billing;
 mod operator;
 mod parties;
 mod push;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::docs;
 use super::head::Wish;
-use super::routes::{Answer, Dialect, ROUTES, Route, Who};
+use super::routes::{Answer, Dialect, ROUTES, Room, Route, To, Who};
 
 /// The document as it is committed in `openapi.json`: pretty-printed, with a line end.
 #[must_use]
@@ -89,17 +90,22 @@ fn operation(route: &Route) -> Value {
         "description": docs::who(route.who),
         "responses": answers(route).into_iter().collect::<Map<String, Value>>(),
     });
-    let parameters: Vec<Value> = route.template.split('/').filter_map(parameter).collect();
+    let path = route.template.split('/').filter_map(parameter);
+    let token = (route.to == To::Room(Room::Billing)).then(|| route.request.map(|_| billing::form_token())).flatten();
+    let queries = route.query.iter().map(|name| operator::parameter(name));
+    let parameters: Vec<Value> = path.chain(queries).chain(token).collect();
     if !parameters.is_empty() {
         set(&mut operation, "parameters", json!(parameters));
     }
     if let Some(name) = route.request {
-        let required = route.method == super::head::Method::Post;
-        set(
-            &mut operation,
-            "requestBody",
-            json!({ "required": required, "content": content(name, "application/json") }),
-        );
+        // A reason may be left out, and the body with it.
+        let required = route.method == super::head::Method::Post && name != "OperatorReason";
+        let mut media = content(name, "application/json");
+        if route.to == To::Room(Room::Billing) {
+            let form = "application/x-www-form-urlencoded";
+            set(&mut media, form, json!({ "schema": billing::reference(name) }));
+        }
+        set(&mut operation, "requestBody", json!({ "required": required, "content": media }));
     }
     if let Some(security) = security(route.who) {
         set(&mut operation, "security", security);
@@ -162,6 +168,10 @@ fn answer_object(route: &Route, answer: Answer) -> Value {
     let media = if answer.schema == Some("Problem") { "application/problem+json" } else { "application/json" };
     if let Some(name) = answer.schema {
         set(&mut object, "content", content(name, media));
+    }
+    let is_sheet = answer.status == 200 && route.query.contains(&"format");
+    if let Some(media) = object.get_mut("content").filter(|_| is_sheet) {
+        set(media, "text/csv", json!({ "schema": { "type": "string" } }));
     }
     if answer.status == 200 && route.operation == crate::kernel::operation::Operation::ServersList {
         set(&mut object, "headers", schemas::signed_list_headers());

@@ -27,6 +27,7 @@ pub(super) fn all() -> Map<String, Value> {
     schemas.extend(super::parties::all());
     schemas.extend(super::push::all());
     schemas.extend(super::operator::all());
+    schemas.extend(super::billing::all());
     schemas
 }
 
@@ -68,6 +69,18 @@ fn problem() -> Value {
             "status": { "type": "integer" },
             "detail": { "type": "string" },
             "code": { "type": "string", "description": "Stable; see the table on /docs." },
+            "errors": {
+                "type": "array",
+                "description": "What is wrong, where that is known: a JSON Pointer into the body, or a query parameter.",
+                "items": object(
+                    &["detail"],
+                    json!({
+                        "pointer": { "type": "string", "format": "json-pointer" },
+                        "parameter": { "type": "string" },
+                        "detail": { "type": "string" },
+                    }),
+                ),
+            },
             "request_id": { "type": "string" },
         }),
     )

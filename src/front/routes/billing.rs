@@ -51,6 +51,12 @@ const fn api(method: Method, template: &'static str, operation: Operation, summa
         method,
         dialect: Dialect::Push,
         body_max: if matches!(method, Method::Get) { 0 } else { FORM_MAX },
+        request: match operation {
+            Operation::BillingRealmPlan | Operation::BillingServerPlan => Some("BillingPlanChange"),
+            Operation::BillingRealmUpgrade | Operation::BillingServerUpgrade => Some("BillingUpgrade"),
+            Operation::BillingRealmSponsorship | Operation::BillingServerSponsorship => Some("BillingSponsorship"),
+            _ => None,
+        },
         answers: DONE,
         ..get(template, operation, ROOM, Who::BillingUser, summary)
     }

@@ -114,6 +114,8 @@ pub struct Route {
     pub body_max: usize,
     /// One sentence for the document.
     pub summary: &'static str,
+    /// The query parameters that it takes.
+    pub query: &'static [&'static str],
     /// The name of the request body's schema in the document.
     pub request: Option<&'static str>,
     /// What can be answered, beside what every route can (413, 429, 500, 503).
@@ -146,6 +148,7 @@ const fn get(template: &'static str, operation: Operation, to: To, who: Who, sum
         who,
         body_max: 0,
         summary,
+        query: &[],
         request: None,
         answers: &[],
     }

@@ -15,44 +15,94 @@ const ROLE: Answer = problem(403, "The operator's role does not reach, or a secr
 const NOTHING: Answer = problem(404, "There is no such server, organization or token.");
 const STATE: Answer = problem(409, "The present state does not allow this.");
 
-const fn read(template: &'static str, operation: Op, answers: &'static [Answer], summary: &'static str) -> Route {
-    Route { answers, ..get(template, operation, ROOM, Who::PushOperator, summary) }
+const fn row(method: Method, template: &'static str, operation: Op, summary: &'static str) -> Route {
+    Route { method, ..get(template, operation, ROOM, Who::PushOperator, summary) }
+}
+
+const fn read(template: &'static str, operation: Op, summary: &'static str) -> Route {
+    row(Method::Get, template, operation, summary)
 }
 
 const fn write(method: Method, template: &'static str, operation: Op, summary: &'static str) -> Route {
-    Route { method, body_max: BODY_MAX, answers: DONE, ..get(template, operation, ROOM, Who::PushOperator, summary) }
+    Route { body_max: BODY_MAX, request: Some("OperatorReason"), ..row(method, template, operation, summary) }
 }
 
-const DONE: &[Answer] = &[ok("OperatorAnswer"), INVALID, UNAUTHORIZED, ROLE, NOTHING, STATE];
-const ONE: &[Answer] = &[ok("OperatorAnswer"), INVALID, UNAUTHORIZED, ROLE, NOTHING];
-const PAGE: &[Answer] = &[ok("OperatorPage"), INVALID, UNAUTHORIZED, ROLE, NOTHING];
+const fn shows(schema: &'static str) -> [Answer; 5] {
+    [ok(schema), INVALID, UNAUTHORIZED, ROLE, NOTHING]
+}
+
+const fn does(schema: &'static str) -> [Answer; 6] {
+    [ok(schema), INVALID, UNAUTHORIZED, ROLE, NOTHING, STATE]
+}
+
+/// By pages.
+const PAGES: &[&str] = &["after", "limit"];
+/// By pages, of an organization too.
+const OF_REALM: &[&str] = &["after", "limit", "realm"];
+const SERIES: &[&str] = &["after", "from", "limit", "property", "to"];
 
 pub(super) const TABLE: &[Route] = &[
-    read("/v1/push/servers", Op::OperatorServers, PAGE, "Lists servers, or searches them by name, host, address."),
-    read("/v1/push/servers/{uuid}", Op::OperatorServer, ONE, "A server with what is counted of it and its plan."),
-    write(
-        Method::Delete,
-        "/v1/push/servers/{uuid}",
-        Op::OperatorServerRemove,
-        "Ends all plans of a server and removes what is personal of it; audit and invoices stay.",
-    ),
-    write(Method::Post, "/v1/push/servers/{uuid}/deactivate", Op::OperatorDeactivate, "Deactivates a server."),
-    write(Method::Post, "/v1/push/servers/{uuid}/reactivate", Op::OperatorReactivate, "Reactivates a server."),
-    write(
-        Method::Post,
-        "/v1/push/servers/{uuid}/deactivation-link",
-        Op::OperatorDeactivationLink,
-        "Makes a link by which a server's contact ends its registration.",
-    ),
-    write(Method::Post, "/v1/push/servers/{uuid}/rotate", Op::OperatorRotate, "Gives a server a new key, shown once."),
-    read(
-        "/v1/push/servers/{uuid}/export",
-        Op::OperatorExport,
-        PAGE,
-        "A server with its organizations and their plans, by pages.",
-    ),
+    Route {
+        query: &["after", "limit", "query"],
+        answers: &shows("OperatorServers"),
+        ..read(
+            "/v1/push/servers",
+            Op::OperatorServers,
+            "Lists servers, or searches them by name, host, address: two characters at least.",
+        )
+    },
+    Route {
+        answers: &shows("OperatorServer"),
+        ..read("/v1/push/servers/{uuid}", Op::OperatorServer, "A server with what is counted of it and its plan.")
+    },
+    Route {
+        answers: &does("OperatorRemoved"),
+        ..write(
+            Method::Delete,
+            "/v1/push/servers/{uuid}",
+            Op::OperatorServerRemove,
+            "Ends all plans of a server and removes what is personal of it; audit and invoices stay.",
+        )
+    },
+    Route {
+        answers: &does("OperatorDeactivated"),
+        ..write(Method::Post, "/v1/push/servers/{uuid}/deactivate", Op::OperatorDeactivate, "Deactivates a server.")
+    },
+    Route {
+        answers: &does("OperatorDeactivated"),
+        ..write(Method::Post, "/v1/push/servers/{uuid}/reactivate", Op::OperatorReactivate, "Reactivates a server.")
+    },
+    Route {
+        answers: &does("OperatorLink"),
+        ..write(
+            Method::Post,
+            "/v1/push/servers/{uuid}/deactivation-link",
+            Op::OperatorDeactivationLink,
+            "Makes a link by which a server's contact ends its registration.",
+        )
+    },
+    Route {
+        request: None,
+        answers: &does("OperatorKey"),
+        ..write(
+            Method::Post,
+            "/v1/push/servers/{uuid}/rotate",
+            Op::OperatorRotate,
+            "Gives a server a new key, shown once.",
+        )
+    },
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorExport"),
+        ..read(
+            "/v1/push/servers/{uuid}/export",
+            Op::OperatorExport,
+            "A server with its organizations and their plans, by pages.",
+        )
+    },
     Route {
         request: Some("OperatorPlan"),
+        answers: &does("OperatorPlanChanged"),
         ..write(
             Method::Put,
             "/v1/push/servers/{uuid}/plan",
@@ -60,24 +110,61 @@ pub(super) const TABLE: &[Route] = &[
             "Changes a server's plan; price, licenses and dates that are not given follow tier and schedule.",
         )
     },
-    read("/v1/push/servers/{uuid}/realms", Op::OperatorServerRealms, PAGE, "A server's organizations."),
-    read(
-        "/v1/push/servers/{uuid}/audit",
-        Op::OperatorServerAudit,
-        PAGE,
-        "What happened to a server, newest last; `realm=` for an organization that is or was there.",
-    ),
-    read("/v1/push/servers/{uuid}/counts", Op::OperatorServerCounts, PAGE, "A series of counts of a server."),
-    read("/v1/push/servers/{uuid}/tokens", Op::OperatorServerTokens, PAGE, "A server's device tokens, as hashes."),
-    read(
-        "/v1/push/servers/{uuid}/invoices",
-        Op::OperatorServerInvoices,
-        PAGE,
-        "A server's invoices; `format=csv` too; `realm=` for an organization that is or was there.",
-    ),
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorRealms"),
+        ..read("/v1/push/servers/{uuid}/realms", Op::OperatorServerRealms, "A server's organizations.")
+    },
+    Route {
+        query: OF_REALM,
+        answers: &shows("OperatorAudit"),
+        ..read(
+            "/v1/push/servers/{uuid}/audit",
+            Op::OperatorServerAudit,
+            "What happened to a server, newest last; `realm=` for an organization that is or was there.",
+        )
+    },
+    Route {
+        query: SERIES,
+        answers: &shows("OperatorCounts"),
+        ..read("/v1/push/servers/{uuid}/counts", Op::OperatorServerCounts, "A series of counts of a server.")
+    },
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorDeviceTokens"),
+        ..read("/v1/push/servers/{uuid}/tokens", Op::OperatorServerTokens, "A server's device tokens, as hashes.")
+    },
+    Route {
+        query: &["after", "format", "limit", "realm"],
+        answers: &shows("OperatorInvoices"),
+        ..read(
+            "/v1/push/servers/{uuid}/invoices",
+            Op::OperatorServerInvoices,
+            "A server's invoices; `format=csv` too; `realm=` for an organization that is or was there.",
+        )
+    },
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorBillingUsers"),
+        ..read(
+            "/v1/push/servers/{uuid}/billing-users",
+            Op::OperatorBillingUsers,
+            "Who may look after the plans of a server and its organizations. Viewers see no names, and addresses in part.",
+        )
+    },
+    Route {
+        answers: &does("OperatorAccountClosed"),
+        ..write(
+            Method::Delete,
+            "/v1/push/servers/{uuid}/billing-users/{id}",
+            Op::OperatorBillingUserClose,
+            "Closes a billing user's account: sessions and links end at once.",
+        )
+    },
     Route {
         who: Who::Signer,
         request: Some("BillingMessage"),
+        answers: &does("BillingReceived"),
         ..write(
             Method::Post,
             "/v1/push/servers/{uuid}/billing-events",
@@ -85,9 +172,13 @@ pub(super) const TABLE: &[Route] = &[
             "A message of the payment system, signed by `PUSH_BILLING_KEY`.",
         )
     },
-    read("/v1/push/realms/{uuid}", Op::OperatorRealm, ONE, "An organization, wherever it is."),
+    Route {
+        answers: &shows("OperatorRealm"),
+        ..read("/v1/push/realms/{uuid}", Op::OperatorRealm, "An organization, wherever it is.")
+    },
     Route {
         request: Some("OperatorPlan"),
+        answers: &does("OperatorPlanChanged"),
         ..write(
             Method::Put,
             "/v1/push/realms/{uuid}/plan",
@@ -95,20 +186,27 @@ pub(super) const TABLE: &[Route] = &[
             "Changes an organization's plan; price, licenses and dates that are not given follow tier and schedule.",
         )
     },
-    write(
-        Method::Post,
-        "/v1/push/realms/{uuid}/deactivate",
-        Op::OperatorRealmDeactivate,
-        "Shuts an organization's owners out of billing.",
-    ),
-    write(
-        Method::Post,
-        "/v1/push/realms/{uuid}/reactivate",
-        Op::OperatorRealmReactivate,
-        "Lets an organization's owners in again.",
-    ),
+    Route {
+        answers: &does("OperatorRealmSwitched"),
+        ..write(
+            Method::Post,
+            "/v1/push/realms/{uuid}/deactivate",
+            Op::OperatorRealmDeactivate,
+            "Shuts an organization's owners out of billing.",
+        )
+    },
+    Route {
+        answers: &does("OperatorRealmSwitched"),
+        ..write(
+            Method::Post,
+            "/v1/push/realms/{uuid}/reactivate",
+            Op::OperatorRealmReactivate,
+            "Lets an organization's owners in again.",
+        )
+    },
     Route {
         request: Some("OperatorMove"),
+        answers: &does("OperatorMoved"),
         ..write(
             Method::Post,
             "/v1/push/realms/{uuid}/move",
@@ -116,24 +214,42 @@ pub(super) const TABLE: &[Route] = &[
             "Moves an organization to another server, by proof of its owner's secret.",
         )
     },
-    read(
-        "/v1/push/realms/{uuid}/audit",
-        Op::OperatorRealmAudit,
-        PAGE,
-        "What happened to an organization, newest last.",
-    ),
-    read("/v1/push/realms/{uuid}/counts", Op::OperatorRealmCounts, PAGE, "A series of counts of an organization."),
-    read(
-        "/v1/push/realms/{uuid}/invoices",
-        Op::OperatorRealmInvoices,
-        PAGE,
-        "An organization's invoices; `format=csv` too.",
-    ),
-    read("/v1/push/metrics", Op::OperatorMetrics, ONE, "How many servers, organizations and devices there are."),
-    read("/v1/push/operators", Op::OperatorTokens, PAGE, "Operators' tokens, without their secrets."),
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorAudit"),
+        ..read("/v1/push/realms/{uuid}/audit", Op::OperatorRealmAudit, "What happened to an organization, newest last.")
+    },
+    Route {
+        query: SERIES,
+        answers: &shows("OperatorCounts"),
+        ..read("/v1/push/realms/{uuid}/counts", Op::OperatorRealmCounts, "A series of counts of an organization.")
+    },
+    Route {
+        query: &["after", "format", "limit"],
+        answers: &shows("OperatorInvoices"),
+        ..read(
+            "/v1/push/realms/{uuid}/invoices",
+            Op::OperatorRealmInvoices,
+            "An organization's invoices; `format=csv` too.",
+        )
+    },
+    Route {
+        answers: &shows("OperatorMetrics"),
+        ..read("/v1/push/metrics", Op::OperatorMetrics, "How many servers, organizations and devices there are.")
+    },
+    Route {
+        query: PAGES,
+        answers: &shows("OperatorTokens"),
+        ..read("/v1/push/operators", Op::OperatorTokens, "Operators' tokens, without their secrets.")
+    },
     Route {
         request: Some("OperatorTokenWish"),
+        answers: &does("OperatorTokenShown"),
         ..write(Method::Post, "/v1/push/operators", Op::OperatorTokenCreate, "Makes an operator's token, shown once.")
     },
-    write(Method::Delete, "/v1/push/operators/{id}", Op::OperatorTokenRevoke, "Ends an operator's token."),
+    Route {
+        request: None,
+        answers: &does("OperatorRevoked"),
+        ..write(Method::Delete, "/v1/push/operators/{id}", Op::OperatorTokenRevoke, "Ends an operator's token.")
+    },
 ];

@@ -178,6 +178,7 @@ pub(super) const TABLE: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        query: &["after", "from", "limit", "property", "realm_uuid", "to"],
         answers: &[said("PushCounts"), INVALID, STRANGER, FOREIGN],
         ..row(
             "/api/v1/remotes/server/counts",

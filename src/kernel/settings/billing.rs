@@ -7,7 +7,7 @@ use crate::kernel::secret::Secret;
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the names are the settings' names")]
 pub struct BillingSettings {
-    /// The host in links. Absent: the request's.
+    /// The host in links. Absent: the request's while no letters leave the service; else there are no links.
     pub host: Option<String>,
     /// Where mail is handed to. Absent: nowhere, and in `DEV_MODE` to the console.
     pub mail: Option<MailWebhook>,

@@ -13,7 +13,7 @@ use crate::push::refusal::Refusal;
 use crate::push::store::{operations, realms};
 use crate::push::webhook::{SKEW_MS, is_genuine};
 use crate::push::wire::form::Form;
-use crate::push::wire::{answer, operator as wire};
+use crate::push::wire::{answer, operator as wire, wish};
 
 /// The parameters of a series.
 const COUNTS_KNOWN: [&str; 6] = ["property", "from", "to", "after", "limit", "realm_uuid"];
@@ -28,7 +28,7 @@ impl RemoteServer {
         if !is_genuine(key, call.authorization.as_deref(), &call.body, now) {
             return Err(OperationError::Signature.into());
         }
-        let message = wire::parse_billing(&call.body)?;
+        let message = wish::parse_billing(&call.body)?;
         if self.server.as_ref().is_none_or(|server| server.uuid != message.server) {
             return Err(OperationError::NoServer.into());
         }

@@ -18,11 +18,10 @@ use crate::push::store::index::{self as kept, IndexRow};
 use crate::push::store::relocation;
 use crate::push::uuid::Uuid;
 use crate::push::wire::index::{Admit, Admitted, Summary};
-use crate::push::wire::operator::{self as wire, Query};
+use crate::push::wire::operator as wire;
+use crate::push::wire::query::Query;
 use crate::push::wire::service::{self, NameKind};
-
-/// The shortest search that looks everywhere.
-const SEARCH_CHARS_MIN: usize = 2;
+use crate::push::wire::wish;
 
 impl PushDirectory {
     /// Operators' calls, and what servers and the front ask on their behalf.
@@ -81,7 +80,7 @@ impl PushDirectory {
     }
 
     fn create_token(&mut self, turn: &mut Turn<'_>, call: &Call) -> Result<Reply, Halt> {
-        let wish = wire::parse_token_wish(&call.body)?;
+        let wanted = wish::parse_token_wish(&call.body)?;
         if kept::count_live_tokens(turn.sql, turn.now)? >= TOKENS_MAX {
             return Err(OperationError::Full.into());
         }
@@ -89,10 +88,10 @@ impl PushDirectory {
         let token = KeptToken {
             id: shown.id.clone(),
             hash: hash(&shown.secret),
-            name: wish.name,
-            role: wish.role,
+            name: wanted.name,
+            role: wanted.role,
             created_at: turn.now,
-            expires_at: turn.now.plus(wish.lasts_ms),
+            expires_at: turn.now.plus(wanted.lasts_ms),
             revoked_at: None,
         };
         self.commit(turn, kept::put_token(&token).to_vec())?;
@@ -148,9 +147,6 @@ fn judge(turn: &Turn<'_>, question: &Admit) -> Result<Reply, Halt> {
 fn list(turn: &Turn<'_>, call: &Call) -> Result<Reply, Halt> {
     let query = Query::of(call);
     let (limit, search) = (query.limit()?, query.search()?);
-    if !search.is_empty() && search.chars().count() < SEARCH_CHARS_MIN {
-        return Err(OperationError::Query("query").into());
-    }
     let after = query.after_name(|name| Uuid::parse(name).is_some())?;
     let rows = kept::load_page(turn.sql, after, &search, limit)?;
     let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| Value::from(row.uuid.as_str()));

@@ -58,7 +58,7 @@ impl PushDirectory {
         realm: Uuid,
         from: Uuid,
     ) -> Result<Answer, Halt> {
-        let wish = wire::parse_move(&call.body)?;
+        let wish = crate::push::wire::wish::parse_move(&call.body)?;
         let is_packing = self.under_way.values().any(|other| match other {
             UnderWay::Packing(packing) => packing.realm == realm,
             _ => false,

@@ -5,16 +5,17 @@ use serde_json::{Value, json};
 use super::analytics::note;
 use super::learn::{Halt, Learned};
 use super::shown::{
-    billing_value, export, permission_value, realm_value, server_value, show_counts, show_invoices, show_realm_audit,
-    show_realms, show_server_audit, show_tokens,
+    billing_value, export, permission_value, realm_value, server_value, show_billing_users, show_counts, show_invoices,
+    show_realm_audit, show_realms, show_server_audit, show_tokens,
 };
 use super::{RemoteServer, accounts};
 use crate::billing;
+use crate::billing::identity::Subject;
 use crate::kernel::object::{Call, Principal, Turn};
 use crate::kernel::operation::Operation;
 use crate::kernel::reply::Reply;
 use crate::kernel::sql::Statement;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{SAFE_INTEGER_MAX, Timestamp};
 use crate::push::audit::{Actor, Change, Entry, Event, Scope};
 use crate::push::credential::{KeyHash, Keys, fresh_key};
 use crate::push::operate::OperationError;
@@ -26,8 +27,10 @@ use crate::push::store::realms::RealmRow;
 use crate::push::store::relocation::{self, Closed};
 use crate::push::store::{self, operations, plans, realms};
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire, Query};
+use crate::push::wire::operator as wire;
+use crate::push::wire::query::Query;
 use crate::push::wire::service::{Name, NameKind};
+use crate::push::wire::wish;
 
 /// The operator who calls, if they may do what they ask for.
 ///
@@ -58,6 +61,8 @@ impl RemoteServer {
                 let realm = Query::of(call).realm()?;
                 show_invoices(turn.sql, call, realm.as_ref().map_or("", Uuid::as_str))
             }
+            Operation::OperatorBillingUsers => show_billing_users(turn.sql, call, &server.uuid, operator.role),
+            Operation::OperatorBillingUserClose => self.close_billing_user(turn, call, &server.uuid, &actor),
             Operation::OperatorExport => export(turn, call, &server),
             Operation::OperatorDeactivationLink => self.mint_link(turn, call, &server, &actor),
             Operation::OperatorDeactivate => self.switch_off(turn, call, server, &actor),
@@ -107,14 +112,15 @@ impl RemoteServer {
         server: &Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
-        let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default());
+        let base = billing::public_base(&self.settings, &call.browser.clone().unwrap_or_default())
+            .ok_or(Refusal::NotConfigured { setting: "BILLING_HOST" })?;
         let made = billing::deactivation_link(
             &self.settings,
             &mut *turn.entropy,
@@ -136,10 +142,10 @@ impl RemoteServer {
         mut server: Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if server.state == State::Deactivated {
             return Err(OperationError::AlreadyDeactivated.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
         server.state = State::Deactivated;
         let mut batch = vec![store::server::put(&server, turn.now)];
         batch.push(note(&because(Event::Deactivated, reason), actor, turn.now));
@@ -159,13 +165,13 @@ impl RemoteServer {
         actor: &Actor,
         learned: &Learned,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
         if server.state == State::Active {
             return Err(OperationError::AlreadyActive.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
         let hostname = server.hostname.to_lowercase();
         if !learned.claim(&Name { kind: NameKind::Hostname, name: hostname.clone() })? {
             return Err(Refusal::HostnameTaken { hostname: server.hostname }.into());
@@ -180,6 +186,32 @@ impl RemoteServer {
         Ok(wire::answer(&json!({ "deactivated": false })))
     }
 
+    /// Closes the account of a billing user. Doing so again changes nothing.
+    fn close_billing_user(
+        &mut self,
+        turn: &Turn<'_>,
+        call: &Call,
+        server: &Uuid,
+        actor: &Actor,
+    ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
+        let user_id = call.params.get(1).and_then(|text| text.parse().ok());
+        let user_id = user_id.filter(|user_id| *user_id <= SAFE_INTEGER_MAX).ok_or(OperationError::NoUser)?;
+        let user = billing::user_of(turn.sql, server, user_id)?.ok_or(OperationError::NoUser)?;
+        if user.is_active {
+            let scope = match &user.subject {
+                Subject::Server(_) => Scope::Server,
+                Subject::Realm(uuid) => {
+                    let number = realms::load(turn.sql, uuid.as_str())?.and_then(|row| row.number);
+                    Scope::Realm { uuid: uuid.clone(), number }
+                }
+            };
+            let entry = Entry { scope, event: Event::BillingUserClosed, change: Change::User { user_id, reason } };
+            self.commit(turn, vec![billing::close_user(&user), note(&entry, actor, turn.now)])?;
+        }
+        Ok(wire::answer(&json!({ "is_active": false })))
+    }
+
     /// The operators' own switch of an organization: its owners are shut out of billing, its notifications go on.
     fn switch_realm(
         &mut self,
@@ -189,6 +221,7 @@ impl RemoteServer {
         closed: Closed,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
@@ -198,7 +231,7 @@ impl RemoteServer {
             (false, Closed::Yes) => Event::Deactivated,
             (true, Closed::No) => Event::Reactivated,
         };
-        let change = wire::parse_reason(&call.body)?.map_or(Change::Plain, Change::Reason);
+        let change = reason.map_or(Change::Plain, Change::Reason);
         let scope = Scope::Realm { uuid: row.uuid.clone(), number: row.number };
         let entry = Entry { scope, event, change };
         let batch = vec![relocation::set_closed(&row.uuid, closed, turn.now), note(&entry, actor, turn.now)];
@@ -222,7 +255,7 @@ impl RemoteServer {
     }
 
     fn change_plan(&mut self, turn: &mut Turn<'_>, call: &Call, scope: Scope, actor: &Actor) -> Result<Reply, Halt> {
-        let change = wire::parse_change(&call.body)?;
+        let change = wish::parse_change(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
@@ -248,10 +281,10 @@ impl RemoteServer {
         mut server: Registered,
         actor: &Actor,
     ) -> Result<Reply, Halt> {
+        let reason = wish::parse_reason(&call.body)?;
         if operations::load_removed(turn.sql)?.is_some() {
             return Err(OperationError::Removed.into());
         }
-        let reason = wire::parse_reason(&call.body)?;
         let now = turn.now;
         let hostname = (server.state == State::Active).then(|| server.hostname.to_lowercase());
         server.state = State::Deactivated;

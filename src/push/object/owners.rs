@@ -257,7 +257,9 @@ impl Books for ServerBooks<'_> {
     fn deactivate(&self, sql: &dyn Sql, now: Timestamp, owner: &BillingUser) -> Entered {
         let live = plans::load_all_live(sql)?;
         if !may_deactivate(live.iter().map(|(_, live)| &live.plan)) {
-            return Err(BooksStop::Refused(String::from("server deactivation with existing plan")));
+            return Err(BooksStop::Refused(String::from(
+                "A live plan stands in the way. End the plan of this server and of its organizations first.",
+            )));
         }
         self.mark(Mark::Left);
         let entry = Entry::plain(Scope::Server, Event::Deactivated);

@@ -22,14 +22,14 @@ use crate::push::store::relocation::{self as kept, Closed};
 use crate::push::store::{self, operations, plans, realms, uploads};
 use crate::push::tier::PlanType;
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator as wire;
 use crate::push::wire::relocation::{Agreement, Bundle, Farewell, FarewellMode, People};
 use crate::push::wire::service::{self, Granted};
+use crate::push::wire::wish;
 
 impl RemoteServer {
     /// What an organization takes along, for whoever knows its secret.
     pub(super) fn pack(&self, turn: &Turn<'_>, call: &Call, row: &RealmRow, actor: &Actor) -> Result<Reply, Halt> {
-        let wish = wire::parse_move(&call.body)?;
+        let wish = wish::parse_move(&call.body)?;
         let secret = Sha256::digest(wish.secret.reveal().as_bytes());
         if !same_bytes(&row.owner_secret, &secret) {
             return Err(OperationError::WrongSecret.into());

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::analytics::known_realm;
 use super::learn::Halt;
 use super::permit::newest_of;
+use crate::billing::identity::Subject;
+use crate::billing::user::{BillingUser, masked};
+use crate::billing::{Cell, table, users_page};
 use crate::kernel::fault::Fault;
 use crate::kernel::object::{Call, Turn};
 use crate::kernel::reply::Reply;
@@ -15,13 +18,15 @@ use crate::push::operate::OperationError;
 use crate::push::permission::{Permission, Push};
 use crate::push::realm_sync::Profile;
 use crate::push::registration::{Registered, State};
+use crate::push::role::Role;
 use crate::push::store::counts::{Point, SERVER, Window};
 use crate::push::store::realms::RealmRow;
 use crate::push::store::{self, counts, operations, plans, realms, relocation, uploads};
 use crate::push::tier::Tier;
 use crate::push::upload::Table;
 use crate::push::uuid::Uuid;
-use crate::push::wire::operator::{self as wire, PAGE_MAX, Query, seconds};
+use crate::push::wire::operator::{self as wire, seconds};
+use crate::push::wire::query::{PAGE_MAX, Query};
 
 /// An account with its organizations and their plans, by pages of these. What is longer than that has pages of its own:
 /// audits, counts, tokens, invoices. How much there is of each stands in the document.
@@ -254,6 +259,32 @@ pub(super) fn show_tokens(sql: &dyn Sql, call: &Call) -> Result<Reply, Halt> {
     Ok(wire::page("tokens", lines.iter().map(entry).collect(), next))
 }
 
+/// Who may look after plans here. What names a person is for those who may act on it: a viewer sees the first letter and
+/// the domain of an address.
+pub(super) fn show_billing_users(sql: &dyn Sql, call: &Call, server: &Uuid, role: Role) -> Result<Reply, Halt> {
+    let query = Query::of(call);
+    let limit = query.limit()?;
+    let after = query.number("after")?.unwrap_or(0);
+    let users = users_page(sql, server, after, limit)?;
+    let next = users.last().filter(|_| users.len() as u64 == limit).map(|user| Value::from(user.user_id));
+    let sees_all = role >= Role::Admin;
+    let entry = |user: &BillingUser| {
+        json!({
+            "id": user.user_id,
+            "realm_uuid": match &user.subject {
+                Subject::Realm(realm) => Some(realm.as_str()),
+                Subject::Server(_) => None,
+            },
+            "email": if sees_all { user.email.clone() } else { masked(&user.email) },
+            "full_name": sees_all.then_some(&user.full_name),
+            "date_joined": seconds(user.date_joined),
+            "last_login": user.last_login.map(seconds),
+            "is_active": user.is_active,
+        })
+    };
+    Ok(wire::page("billing_users", users.iter().map(entry).collect(), next))
+}
+
 pub(super) fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Reply, Halt> {
     const HEADER: [&str; 11] = [
         "id",
@@ -280,19 +311,19 @@ pub(super) fn show_invoices(sql: &dyn Sql, call: &Call, key: &str) -> Result<Rep
     match query.get("format") {
         Some("csv") => {
             let line = |row: &plans::InvoiceRow| {
-                let mut cells =
-                    vec![row.invoice_id.to_string(), row.realm_uuid.clone(), row.invoice.kind.word().to_owned()];
-                cells.extend(columns(row).iter().map(u64::to_string));
-                cells.push(String::from("usd"));
+                let words = [row.invoice_id.to_string(), row.realm_uuid.clone(), row.invoice.kind.word().to_owned()];
+                let mut cells: Vec<Cell> = words.into_iter().map(Cell::Ours).collect();
+                cells.extend(columns(row).into_iter().map(Cell::number));
+                cells.push(Cell::Ours(String::from("usd")));
                 cells
             };
-            Ok(wire::csv(&HEADER, &rows.iter().map(line).collect::<Vec<_>>()))
+            Ok(table("invoices.csv", &HEADER, &rows.iter().map(line).collect::<Vec<_>>()))
         }
         None | Some("json") => {
             let next = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| Value::from(row.invoice_id));
             let entry = |row: &plans::InvoiceRow| {
-                let mut values =
-                    vec![row.invoice_id.into(), row.realm_uuid.as_str().into(), row.invoice.kind.word().into()];
+                let realm = Some(row.realm_uuid.as_str()).filter(|uuid| !uuid.is_empty());
+                let mut values = vec![row.invoice_id.into(), Value::from(realm), row.invoice.kind.word().into()];
                 values.extend(columns(row).into_iter().map(Value::from));
                 values.push(Value::from("usd"));
                 Value::Object(HEADER.iter().map(|name| (*name).to_owned()).zip(values).collect())

@@ -104,6 +104,8 @@ pub fn encode_change(change: &Change) -> String {
             json!({ "property": name, "old_value": note(old), "new_value": note(new) })
         }
         Change::Reason(words) => json!({ "reason": words }),
+        Change::User { user_id, reason: Some(words) } => json!({ "billing_user": user_id, "reason": words }),
+        Change::User { user_id, reason: None } => json!({ "billing_user": user_id }),
     };
     value.to_string()
 }
