@@ -216,6 +216,7 @@ fn realm() -> Value {
     }));
     always(json!({
         "uuid": uuid(),
+        "server": uuid(),
         "id": { "type": ["integer", "null"] },
         "host": words(),
         "name": words(),
