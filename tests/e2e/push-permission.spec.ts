@@ -132,7 +132,9 @@ describe('may push', () => {
     ['many, until the trial ends', [ELEVEN], { realm: [monthly(7, { next_invoice_date: ANCHOR + 30 * DAY })] }, ends(ANCHOR + 30 * DAY), TOO_MANY],
   ];
   for (const status of [3, 4, 5, 6, 8]) {
-    const plan = monthly(status, { next_invoice_date: ANCHOR + 30 * DAY, end_date: now() + 20 * DAY });
+    // A switch of the tier needs a tier to switch to.
+    const customer = status === 8 ? { customer: { required_plan_tier: 104 } } : {};
+    const plan = { ...monthly(status, { next_invoice_date: ANCHOR + 30 * DAY, end_date: now() + 20 * DAY }), ...customer };
     cases.push([`who has a plan in status ${status}`, [ELEVEN], { realm: [plan] }, ACTIVE, TOO_MANY]);
   }
   for (const [what, people, plans, ofRealm, ofServer] of cases) {
