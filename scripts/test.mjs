@@ -99,7 +99,7 @@ const STEPS = [
   ["WebAssembly budget", budget],
   ["Deployments to qa and production, dry", dryRuns],
   ["Examples", examples],
-  ["End-to-end tests against workerd (about a minute)", endToEnd],
+  ["End-to-end tests against workerd (five minutes)", endToEnd],
 ];
 
 await main(async () => {

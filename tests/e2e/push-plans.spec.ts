@@ -433,8 +433,8 @@ describe('invoices', () => {
 });
 
 describe('the payment system', () => {
-  test('finds in the README how messages are signed, both ways', () => {
-    const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  test('finds in the documents how messages are signed, both ways', () => {
+    const text = readFileSync(join(ROOT, 'docs/push.md'), 'utf8');
     for (const word of ['Waystation-Signature', 'HMAC-SHA256', 'billing-events']) assert.ok(text.includes(word), word);
   });
 
