@@ -258,3 +258,40 @@ fn a_discount_is_a_percentage() {
         assert_eq!(made["plan"]["discount"], discount);
     }
 }
+
+#[test]
+fn whoever_ends_a_trial_by_word_is_billed_at_once_and_a_period_begins_then() {
+    for (schedule, months, cents) in [(1, 12, 4_200), (2, 1, 350)] {
+        let mut world = world();
+        people(&mut world, 1, 10);
+        let trial = json!({ "plan": { "tier": 103, "status": 3, "billing_schedule": schedule, "licenses": 10 },
+            "customer": { "flat_discount": 0 } });
+        operate(&mut world, Op::OperatorRealmPlan, REALM, &trial);
+        world.wait(10 * DAY);
+        assert_eq!(read(&mut world, Op::OperatorRealmInvoices, REALM)["invoices"], json!([]));
+        let begun = world.now.as_millis() / 1_000;
+        operate(&mut world, Op::OperatorRealmPlan, REALM, &json!({ "plan": { "status": 1 } }));
+        world.wait(60_000);
+        let invoices = read(&mut world, Op::OperatorRealmInvoices, REALM)["invoices"].clone();
+        assert_eq!(invoices.as_array().unwrap().len(), 1, "{invoices}");
+        assert_eq!((&invoices[0]["period_start"], &invoices[0]["amount"]), (&json!(begun), &json!(10 * cents)));
+        let days = (invoices[0]["period_end"].as_u64().unwrap() - begun) / 86_400;
+        assert!((28 * months..=31 * months).contains(&days), "{days}");
+        people(&mut world, 2, 10);
+        world.wait(20 * DAY);
+        let later = read(&mut world, Op::OperatorRealmInvoices, REALM)["invoices"].clone();
+        assert_eq!(later, invoices, "nothing is billed twice where the trial would have ended");
+    }
+}
+
+#[test]
+fn a_plan_whose_licenses_follow_nobody_is_billed_without_numbers_and_one_that_follows_people_waits_for_them() {
+    for (automanage, invoices) in [(false, 2), (true, 1)] {
+        let mut world = world();
+        let plan = json!({ "plan": { "tier": 103, "licenses": 10, "automanage_licenses": automanage } });
+        operate(&mut world, Op::OperatorRealmPlan, REALM, &plan);
+        world.wait(32 * DAY);
+        let billed = read(&mut world, Op::OperatorRealmInvoices, REALM)["invoices"].clone();
+        assert_eq!(billed.as_array().unwrap().len(), invoices, "automatic: {automanage}");
+    }
+}

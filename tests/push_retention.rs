@@ -22,7 +22,7 @@ use waystation::push::RemoteServer;
 use waystation::push::retention::{AUDIT_ROW_BYTES, COUNT_ROW_BYTES, Limits};
 use waystation::push::store::uploads::load_kept;
 use waystation::push::upload::{ENTRY_COST, ROW_BYTES, ROWS_PER_DAY, ROWS_PERIOD_MS, Table};
-use waystation::push::webhook::{SKEW_MS, WAITING_MAX, sign};
+use waystation::push::webhook::{SEEN_FOR_MS, SKEW_MS, WAITING_MAX, sign};
 
 const DAY: u64 = 24 * 3_600_000;
 const HOUR: u64 = 3_600_000;
@@ -395,6 +395,12 @@ fn names_of_the_payment_systems_messages_are_forgotten_once_they_cannot_be_repea
     assert_eq!((send(&mut world, "evt_2", start.plus(2 * SKEW_MS)), seen(&world)), (200, 2));
     world.wait(1_000);
     assert_eq!(send(&mut world, "evt_1", start.plus(SKEW_MS)), 401, "too late to be repeated");
+    // Signed anew, as whoever had no answer does for days, it is the same message.
+    world.wait(3 * 24 * 3_600_000);
+    let (before, now) = (world.dump(), world.now);
+    assert_eq!(send(&mut world, "evt_1", now), 200);
+    assert_eq!(world.dump(), before, "it is known for a month");
+    world.wait(SEEN_FOR_MS);
     let now = world.now;
-    assert_eq!((send(&mut world, "evt_3", now), seen(&world)), (200, 2), "the first is forgotten");
+    assert_eq!((send(&mut world, "evt_3", now), seen(&world)), (200, 1), "the others are forgotten");
 }

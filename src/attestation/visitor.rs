@@ -99,6 +99,8 @@ impl Visitor {
 
     /// It has a session, which takes the place of an older one.
     pub fn admit(&mut self, session: &Session) {
+        // What is said of an older session is not said of this one.
+        self.doubt = None;
         self.device_id = Some(Rc::from(session.device_id.as_str()));
         let Session { tier, expires_at, issued_at, .. } = *session;
         self.pass = Some(Pass { tier, expires_at, checked_at: issued_at });
@@ -109,7 +111,7 @@ impl Visitor {
     pub fn announce(&mut self, device_id: &str) {
         if self.device_id.as_deref() != Some(device_id) {
             self.device_id = Some(Rc::from(device_id));
-            self.pass = None;
+            (self.pass, self.doubt) = (None, None);
         }
     }
 

@@ -11,8 +11,9 @@
 //! - So the sum does not depend on how often or how late the alarm rings: a run only gathers what stands there. Licenses,
 //!   what is put down and invoices are written in one commit with the entry or the run that made them; after a crash all of
 //!   it has happened, or nothing, and nothing is billed twice.
-//! - No run happens on stale numbers: it waits until its server has uploaded audit rows after the run's date. The first
-//!   period does not wait, because it is sold with its number; nor does the end of a plan, which bills what is put down.
+//! - No run happens on stale numbers: where licenses follow the people, it waits until the server has uploaded audit rows
+//!   after the run's date. The first period does not wait, because it is sold with its number; nor does the end of a plan,
+//!   which bills what is put down.
 //!
 //! An upload brings rows from before and after a boundary: the book passes the boundary in between, so that the new period
 //! begins with the number of that moment.
@@ -304,8 +305,11 @@ impl Book {
 
 /// Whether a run must wait for newer numbers.
 fn waits(plan: &Plan, due: Timestamp, uploaded_at: Option<Timestamp>) -> bool {
-    let needs_numbers =
-        plan.tier.is_paid() && plan.invoicing_status != Invoicing::InitialPending && !plan.status.is_ending();
+    let follows_people = plan.automanage_licenses && matches!(plan.price, Price::PerLicense(_));
+    let needs_numbers = plan.tier.is_paid()
+        && follows_people
+        && plan.invoicing_status != Invoicing::InitialPending
+        && !plan.status.is_ending();
     needs_numbers && uploaded_at.is_none_or(|at| at < due)
 }
 

@@ -23,6 +23,8 @@ enum Turn {
     Begins,
     /// It is no longer paid for.
     Gift,
+    /// Its trial is over by somebody's word, and it is paid for from now on.
+    TrialOver,
     /// Another tier or schedule.
     Other,
     /// Neither.
@@ -35,6 +37,9 @@ impl Turn {
         match (before.tier.is_paid(), after.tier.is_paid()) {
             (false, true) => Self::Begins,
             (true, false) => Self::Gift,
+            (true, true) if before.status.is_trial() && after.status.is_live() && !after.status.is_trial() => {
+                Self::TrialOver
+            }
             (true, true) if !is_same => Self::Other,
             _ => Self::Same,
         }
@@ -107,7 +112,7 @@ pub fn apply_plan(
         return Err(PlanError::NoPrice);
     }
     let is_due = plan.next_invoice_date.is_some_and(|at| at <= now) && plan.tier.is_paid();
-    if turn == Turn::Begins && is_due && !plan.status.is_trial() {
+    if matches!(turn, Turn::Begins | Turn::TrialOver) && is_due && !plan.status.is_trial() {
         plan.invoicing_status = Invoicing::InitialPending;
     }
     let ledger = licenses(now, account, customer, (&plan, turn), wish)?;
@@ -154,6 +159,13 @@ fn turned(now: Timestamp, known: Option<&LivePlan>, customer: &Customer, wish: &
     }
     let Some(live) = known.filter(|_| !is_new_agreement) else { return };
     let before = &live.plan;
+    if turn == Turn::TrialOver {
+        (plan.billing_cycle_anchor, plan.next_invoice_date) = (now, Some(now));
+        (plan.sold, plan.owed) = (0, Owed::default());
+        if (before.tier, before.billing_schedule) == (plan.tier, plan.billing_schedule) {
+            return;
+        }
+    }
     plan.price = if before.tier == plan.tier {
         rescheduled(before.price, plan.tier, (before.billing_schedule, plan.billing_schedule), discounted)
     } else {
@@ -237,7 +249,9 @@ fn licenses(
     let known = last.map_or(0, |last| last.licenses);
     let (licenses, next) = match (turn, last) {
         (Turn::Begins, _) | (_, None) => (counted.unwrap_or(known).max(least), None),
-        (Turn::Other, Some(last)) => (known.max(least), Some(last.licenses_at_next_renewal.max(least))),
+        (Turn::Other | Turn::TrialOver, Some(last)) => {
+            (known.max(least), Some(last.licenses_at_next_renewal.max(least)))
+        }
         (_, Some(last)) => (known, Some(last.licenses_at_next_renewal)),
     };
     let licenses = wish.licenses.unwrap_or(licenses);
@@ -246,7 +260,7 @@ fn licenses(
     if is_said && (licenses < least || next < least) {
         return Err(PlanError::TooFewLicenses { least });
     }
-    let is_renewal = turn == Turn::Begins;
+    let is_renewal = matches!(turn, Turn::Begins | Turn::TrialOver);
     let event_time = match &account.live {
         Some(live) if !is_renewal => entry_time(plan, live.last_renewal, now),
         _ => now,

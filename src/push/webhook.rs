@@ -2,6 +2,10 @@
 
 pub use crate::kernel::signed::{SIGNATURE_HEADER, SKEW_MS, is_genuine, sign};
 
+/// How long the name of a payment system's message is remembered: longer than anybody repeats one that was not answered.
+/// Units: milliseconds; 30 days.
+pub const SEEN_FOR_MS: u64 = 30 * 24 * 3_600_000;
+
 /// How long an event is tried to be told. Units: milliseconds; three days.
 pub const TOLD_FOR_MS: u64 = 3 * 24 * 3_600_000;
 

@@ -11,7 +11,7 @@ use crate::push::operate::OperationError;
 use crate::push::plan::PlanError;
 use crate::push::refusal::Refusal;
 use crate::push::store::{operations, realms};
-use crate::push::webhook::{SKEW_MS, is_genuine};
+use crate::push::webhook::{SEEN_FOR_MS, is_genuine};
 use crate::push::wire::form::Form;
 use crate::push::wire::{answer, operator as wire, wish};
 
@@ -46,8 +46,7 @@ impl RemoteServer {
                 Scope::Realm { uuid: uuid.clone(), number: row.number }
             }
         };
-        // Twice the skew: a message dated ahead of us is genuine for so long.
-        let mut batch = operations::put_seen(&message.event, now, now.minus(2 * SKEW_MS)).to_vec();
+        let mut batch = operations::put_seen(&message.event, now, now.minus(SEEN_FOR_MS)).to_vec();
         match accounts::change(turn.sql, now, scope, &message.change, &Actor::Payment, &mut batch) {
             Ok(()) => batch.push(super::operator::announce(now)),
             // What is as they wish already need not be said again.

@@ -38,11 +38,13 @@ const DUE: &str = "SELECT p.plan_id, p.tier, p.status, p.automanage_licenses, p.
     p.end_date, p.invoicing_status, c.realm_uuid, p.sold, p.owed_licenses, p.owed_amount, p.owed_since \
     FROM plan p JOIN customer c ON c.customer_id = p.customer_id \
     WHERE p.status < 10 AND (p.end_date <= ?1 OR p.next_invoice_date <= ?1 AND (p.tier < 103 OR p.status IN (2, 7) \
-    OR p.invoicing_status = 3 OR p.next_invoice_date <= (SELECT last_audit_update FROM server WHERE id = 1))) \
+    OR p.invoicing_status = 3 OR p.automanage_licenses = 0 OR p.price_per_license IS NULL \
+    OR p.next_invoice_date <= (SELECT last_audit_update FROM server WHERE id = 1))) \
     ORDER BY p.plan_id LIMIT ?2";
 // Other runs wait for an upload that is newer than their date: see `push::book`. So only the earliest can matter.
 const NEXT_DUE: &str = "SELECT min(due) FROM (SELECT min(next_invoice_date) AS due FROM plan WHERE status < 10 AND \
-    next_invoice_date IS NOT NULL AND (tier < 103 OR status IN (2, 7) OR invoicing_status = 3) UNION ALL \
+    next_invoice_date IS NOT NULL AND (tier < 103 OR status IN (2, 7) OR invoicing_status = 3 \
+    OR automanage_licenses = 0 OR price_per_license IS NULL) UNION ALL \
     SELECT due FROM (SELECT min(next_invoice_date) AS due FROM plan WHERE status < 10 AND next_invoice_date IS NOT NULL) \
     WHERE due <= (SELECT last_audit_update FROM server WHERE id = 1) UNION ALL \
     SELECT min(end_date) FROM plan WHERE status < 10 AND end_date IS NOT NULL)";
